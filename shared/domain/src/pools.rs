@@ -1,0 +1,97 @@
+//! Pools: what is lent to proxies so that a request needs no round trip. One mechanism for money, budgets and rates.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{KeyId, OrgId};
+use crate::limits::Period;
+
+/// One pool. Units are nano-dollars for `Credits` and `Budget`, requests for `Requests`, tokens for `Tokens`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PoolId {
+    /// An organisation's prepaid credits.
+    Credits(OrgId),
+    /// What a key may spend in one period.
+    Budget(KeyId, Period),
+    /// Requests per minute of a key.
+    Requests(KeyId),
+    /// Tokens per minute of a key.
+    Tokens(KeyId),
+}
+
+impl PoolId {
+    /// Whether units are money that the books know; rate pools live in the controller's memory only.
+    pub fn is_money(&self) -> bool {
+        matches!(self, PoolId::Credits(_) | PoolId::Budget(..))
+    }
+}
+
+impl fmt::Display for PoolId {
+    /// `credits:org_…`, `budget:key_…:1795219200`, `requests:key_…`, `tokens:key_…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PoolId::Credits(org) => write!(f, "credits:{org}"),
+            PoolId::Budget(key, period) => write!(f, "budget:{key}:{}", period.0),
+            PoolId::Requests(key) => write!(f, "requests:{key}"),
+            PoolId::Tokens(key) => write!(f, "tokens:{key}"),
+        }
+    }
+}
+
+/// A text that names no pool.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a pool")]
+pub struct BadPool(String);
+
+impl FromStr for PoolId {
+    type Err = BadPool;
+    fn from_str(text: &str) -> Result<Self, BadPool> {
+        parse(text).ok_or_else(|| BadPool(text.chars().take(80).collect()))
+    }
+}
+
+fn parse(text: &str) -> Option<PoolId> {
+    let (kind, rest) = text.split_once(':')?;
+    match kind {
+        "credits" => rest.parse().ok().map(PoolId::Credits),
+        "budget" => {
+            let (key, period) = rest.split_once(':')?;
+            Some(PoolId::Budget(key.parse().ok()?, Period(period.parse().ok()?)))
+        }
+        "requests" => rest.parse().ok().map(PoolId::Requests),
+        "tokens" => rest.parse().ok().map(PoolId::Tokens),
+        _ => None,
+    }
+}
+
+impl Serialize for PoolId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PoolId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_survives_its_text_form() {
+        let org = OrgId::new(1, 2);
+        let key = KeyId::new(3, 4);
+        for pool in
+            [PoolId::Credits(org), PoolId::Budget(key, Period(86_400)), PoolId::Requests(key), PoolId::Tokens(key)]
+        {
+            assert_eq!(pool.to_string().parse(), Ok(pool));
+        }
+        assert!("credits:key_0".parse::<PoolId>().is_err());
+    }
+}
