@@ -4,6 +4,7 @@
 //! `funding` and `revenue` are the outside world and so run the other way.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,40 @@ impl fmt::Display for Account {
     }
 }
 
+/// A text that names no account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an account")]
+pub struct BadAccount(String);
+
+impl FromStr for Account {
+    type Err = BadAccount;
+    fn from_str(text: &str) -> Result<Self, BadAccount> {
+        parse(text).ok_or_else(|| BadAccount(text.chars().take(80).collect()))
+    }
+}
+
+fn parse(text: &str) -> Option<Account> {
+    let (kind, rest) = text.split_once(':')?;
+    match kind {
+        "funding" => Some(Account::Funding(rest.to_owned())),
+        "writeoff" => Some(Account::WriteOff(rest.to_owned())),
+        "payable" => (rest == "providers").then_some(Account::Payable),
+        "org" => {
+            let (org, part) = rest.split_once(':')?;
+            let org = org.parse().ok()?;
+            match part {
+                "available" => Some(Account::Available(org)),
+                "leased" => Some(Account::Leased(org)),
+                "quarantine" => Some(Account::Quarantine(org)),
+                "settled" => Some(Account::Settled(org)),
+                "refunded" => Some(Account::Refunded(org)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 /// Why money moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,6 +130,23 @@ impl EntryKind {
             EntryKind::Charge => "charge",
             EntryKind::WriteOff => "write_off",
         }
+    }
+
+    /// Every kind.
+    pub const ALL: &[EntryKind] = &[
+        EntryKind::Grant,
+        EntryKind::Refund,
+        EntryKind::Lease,
+        EntryKind::Return,
+        EntryKind::Quarantine,
+        EntryKind::Release,
+        EntryKind::Charge,
+        EntryKind::WriteOff,
+    ];
+
+    /// The kind with this word.
+    pub fn parse(word: &str) -> Option<EntryKind> {
+        EntryKind::ALL.iter().copied().find(|kind| kind.name() == word)
     }
 }
 
@@ -143,5 +195,26 @@ mod tests {
         let legs = transfer(Account::Available(org), Account::Leased(org), Money::from_nano(5));
         assert!(is_balanced(&legs));
         assert!(!is_balanced(&legs[..1]));
+    }
+
+    #[test]
+    fn an_account_and_a_kind_survive_their_text_forms() {
+        let org = OrgId::new(1, 2);
+        for account in [
+            Account::Funding("grant".into()),
+            Account::Available(org),
+            Account::Leased(org),
+            Account::Quarantine(org),
+            Account::Settled(org),
+            Account::Refunded(org),
+            Account::WriteOff("crash".into()),
+            Account::Payable,
+        ] {
+            assert_eq!(account.to_string().parse(), Ok(account));
+        }
+        assert!("org:org_0:available".parse::<Account>().is_err());
+        for kind in EntryKind::ALL {
+            assert_eq!(EntryKind::parse(kind.name()), Some(*kind));
+        }
     }
 }

@@ -1,0 +1,16 @@
+//! The codec from outside: recorded answers of providers, and bodies odder than any client sends. Each file names the
+//! promise it checks; `fixtures.rs` finds the recordings, `odd.rs` makes odd JSON, `reference.rs` is the slow and simple
+//! reading that the codec is compared with.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may stop at the first surprise")]
+
+// Inside its own package the crate goes by its package name.
+extern crate tollgate_codec as codec;
+
+mod faults;
+mod fixtures;
+mod odd;
+mod reference;
+mod requests;
+mod streams;
+mod wholes;

@@ -1,0 +1,39 @@
+//! The request fields that the gateway acts on. Everything else is the provider's business and passes untouched.
+
+use crate::scan::{ActedOn, Fields, Meaning};
+
+const fn theirs(name: &'static str, meaning: Meaning) -> ActedOn {
+    ActedOn { name, meaning, own: false }
+}
+
+const fn ours(name: &'static str, meaning: Meaning) -> ActedOn {
+    ActedOn { name, meaning, own: true }
+}
+
+/// The table. Of the gateway's own fields OpenAI's chat API defines none; `usage` is ours only as far as `include`.
+pub static FIELDS: &Fields = &[
+    theirs("model", Meaning::Model),
+    theirs("messages", Meaning::Messages),
+    theirs("stream", Meaning::Stream),
+    theirs("stream_options", Meaning::StreamOptions),
+    theirs("max_tokens", Meaning::MaxTokens),
+    theirs("max_completion_tokens", Meaning::MaxCompletionTokens),
+    theirs("n", Meaning::Choices { most: 128 }),
+    theirs("usage", Meaning::Usage),
+    ours("provider", Meaning::Provider),
+    ours("models", Meaning::Fallbacks),
+    ours("provider_preferences", Meaning::Own),
+    ours("fallbacks", Meaning::Own),
+    ours("route", Meaning::Own),
+    ours("transforms", Meaning::Own),
+    ours("plugins", Meaning::Own),
+    ours("preset", Meaning::Own),
+    ours("session_id", Meaning::Own),
+    ours("trace", Meaning::Own),
+    ours("tags", Meaning::Own),
+    ours("priority", Meaning::Own),
+    ours("timeout", Meaning::Own),
+    ours("debug", Meaning::Own),
+    ours("include_reasoning", Meaning::Own),
+    ours("providerOptions", Meaning::Own),
+];

@@ -1,0 +1,269 @@
+//! The numbers of a `usage` object, as classes that do not overlap, and the cost fields added to it. Providers count
+//! differently; what a number includes is told from the numbers themselves. Never a price.
+
+use domain::usage::TokenUsage;
+
+use crate::json::{Cursor, Flaw, Kind, Span};
+use crate::patch::Edits;
+use crate::receipt::{self, Receipt};
+
+/// A `usage` object as it stands in an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// Braces included.
+    pub span: Span,
+    is_bare: bool,
+    cost: Option<Span>,
+    is_byok: Option<Span>,
+    cost_details: Option<Span>,
+    numbers: Numbers,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    total: Option<u64>,
+    cached: Option<u64>,
+    /// Spelled beside the details: `prompt_cache_hit_tokens`, `num_cached_tokens`, `cached_tokens`.
+    cached_apart: Option<u64>,
+    cache_write: Option<u64>,
+    audio_input: Option<u64>,
+    reasoning: Option<u64>,
+    audio_output: Option<u64>,
+    web_searches: Option<u64>,
+}
+
+/// Reads a usage value; none when it is not an object.
+pub(super) fn read(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<Found>, Flaw> {
+    if cursor.kind()? != Kind::Object {
+        cursor.pass()?;
+        return Ok(None);
+    }
+    let start = cursor.position();
+    let mut more = cursor.open_object()?;
+    let span = Span { start, end: start };
+    let mut found =
+        Found { span, is_bare: !more, cost: None, is_byok: None, cost_details: None, numbers: Numbers::default() };
+    let numbers = &mut found.numbers;
+    while more {
+        let key = cursor.key()?;
+        match &*cursor.name(key) {
+            b"prompt_tokens" => numbers.prompt = number(cursor, body)?,
+            b"completion_tokens" => numbers.completion = number(cursor, body)?,
+            b"total_tokens" => numbers.total = number(cursor, body)?,
+            b"prompt_cache_hit_tokens" | b"num_cached_tokens" | b"cached_tokens" => {
+                numbers.cached_apart = number(cursor, body)?.or(numbers.cached_apart);
+            }
+            b"prompt_tokens_details" => details(cursor, body, |name, value| match name {
+                b"cached_tokens" => numbers.cached = value,
+                b"cache_write_tokens" => numbers.cache_write = value,
+                b"audio_tokens" => numbers.audio_input = value,
+                _ => {}
+            })?,
+            b"completion_tokens_details" => details(cursor, body, |name, value| match name {
+                b"reasoning_tokens" => numbers.reasoning = value,
+                b"audio_tokens" => numbers.audio_output = value,
+                _ => {}
+            })?,
+            b"server_tool_use_details" | b"server_tool_use" => details(cursor, body, |name, value| {
+                if name == b"web_search_requests" {
+                    numbers.web_searches = value;
+                }
+            })?,
+            b"cost" => found.cost = Some(value(cursor)?),
+            b"is_byok" => found.is_byok = Some(value(cursor)?),
+            b"cost_details" => found.cost_details = Some(value(cursor)?),
+            _ => {
+                cursor.pass()?;
+            }
+        }
+        more = cursor.next_field()?;
+    }
+    found.span.end = cursor.position();
+    Ok(Some(found))
+}
+
+/// The next value's own span, without the space before it.
+fn value(cursor: &mut Cursor<'_>) -> Result<Span, Flaw> {
+    cursor.kind()?;
+    cursor.pass()
+}
+
+fn number(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<u64>, Flaw> {
+    let kind = cursor.kind()?;
+    let text = cursor.pass()?.of(body);
+    if kind != Kind::Number {
+        return Ok(None);
+    }
+    Ok(std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()))
+}
+
+fn details(cursor: &mut Cursor<'_>, body: &[u8], mut note: impl FnMut(&[u8], Option<u64>)) -> Result<(), Flaw> {
+    if cursor.kind()? != Kind::Object {
+        cursor.pass()?;
+        return Ok(());
+    }
+    let mut more = cursor.open_object()?;
+    while more {
+        let key = cursor.key()?;
+        let value = number(cursor, body)?;
+        note(&cursor.name(key), value);
+        more = cursor.next_field()?;
+    }
+    Ok(())
+}
+
+impl Found {
+    /// The tokens by class; none when it has no count at all. An explicit zero is a count.
+    pub fn tokens(&self) -> Option<TokenUsage> {
+        self.numbers.tokens()
+    }
+
+    /// Whether the provider has put a cost in, which is not what our caller pays.
+    pub fn has_cost(&self) -> bool {
+        self.cost.is_some() || self.is_byok.is_some() || self.cost_details.is_some()
+    }
+
+    /// Puts our cost fields in, over the provider's where it has them. `base` is where what was read starts.
+    pub fn patch(&self, receipt: &Receipt, base: usize, edits: &mut Edits) {
+        let values = [
+            ("cost", self.cost, receipt::dollars(receipt.cost)),
+            ("is_byok", self.is_byok, receipt.is_byok.to_string()),
+            ("cost_details", self.cost_details, receipt::cost_details(receipt)),
+        ];
+        let mut added = Vec::new();
+        for (name, place, text) in values {
+            if let Some(place) = place {
+                edits.replace(Span { start: base + place.start, end: base + place.end }, text.as_bytes());
+                continue;
+            }
+            if !(self.is_bare && added.is_empty()) {
+                added.push(b',');
+            }
+            added.extend_from_slice(format!("\"{name}\":{text}").as_bytes());
+        }
+        if !added.is_empty() {
+            edits.insert(base + self.span.end.saturating_sub(1), &added);
+        }
+    }
+}
+
+impl Numbers {
+    fn tokens(&self) -> Option<TokenUsage> {
+        if self.prompt.is_none() && self.completion.is_none() && self.total.is_none() {
+            return None;
+        }
+        let rest = |known: Option<u64>| self.total.unwrap_or(0).saturating_sub(known.unwrap_or(0));
+        let prompt = self.prompt.unwrap_or_else(|| rest(self.completion));
+        let completion = self.completion.unwrap_or_else(|| rest(self.prompt));
+        let reasoning = self.reasoning.unwrap_or(0);
+        // Some (xAI) count reasoning beside the completion: then, and only then, the total says so.
+        let is_apart =
+            reasoning > 0 && self.total == prompt.checked_add(completion).and_then(|sum| sum.checked_add(reasoning));
+        let mut left = prompt;
+        let cache_read = part(&mut left, self.cached.or(self.cached_apart));
+        let cache_write = part(&mut left, self.cache_write);
+        let audio_input = part(&mut left, self.audio_input);
+        let mut visible = if is_apart { completion.saturating_add(reasoning) } else { completion };
+        Some(TokenUsage {
+            prompt: left,
+            cache_read,
+            cache_write,
+            audio_input,
+            reasoning: part(&mut visible, self.reasoning),
+            audio_output: part(&mut visible, self.audio_output),
+            completion: visible,
+            web_searches: self.web_searches.unwrap_or(0),
+            ..TokenUsage::default()
+        })
+    }
+}
+
+/// Takes a class out of what is left, so that classes never add up to more than the whole.
+fn part(left: &mut u64, wanted: Option<u64>) -> u64 {
+    let part = wanted.unwrap_or(0).min(*left);
+    *left -= part;
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use domain::money::Money;
+
+    fn tokens(json: &str) -> Option<TokenUsage> {
+        read(&mut Cursor::lenient(json.as_bytes()), json.as_bytes()).unwrap()?.tokens()
+    }
+
+    fn usage(prompt: u64, cache_read: u64, completion: u64, reasoning: u64) -> Option<TokenUsage> {
+        Some(TokenUsage { prompt, cache_read, completion, reasoning, ..TokenUsage::default() })
+    }
+
+    #[test]
+    fn classes_do_not_overlap_whoever_counts() {
+        for (json, expected) in [
+            (
+                r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":60},"completion_tokens_details":{"reasoning_tokens":15}}"#,
+                usage(40, 60, 5, 15),
+            ),
+            (
+                r#"{"prompt_tokens":291,"completion_tokens":26,"total_tokens":513,"prompt_tokens_details":{"cached_tokens":290},"completion_tokens_details":{"reasoning_tokens":196}}"#,
+                usage(1, 290, 26, 196),
+            ),
+            (
+                r#"{"prompt_tokens":223,"completion_tokens":43,"total_tokens":266,"prompt_cache_hit_tokens":192,"prompt_cache_miss_tokens":31}"#,
+                usage(31, 192, 43, 0),
+            ),
+            (
+                r#"{"prompt_tokens":43,"completion_tokens":10,"total_tokens":53,"completion_tokens_details":{"reasoning_tokens":11}}"#,
+                usage(43, 0, 0, 10),
+            ),
+            (
+                r#"{"prompt_tokens":5,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":9}}"#,
+                usage(0, 5, 0, 0),
+            ),
+            (r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#, usage(0, 0, 0, 0)),
+            (r#"{"prompt_tokens":7,"total_tokens":9}"#, usage(7, 0, 2, 0)),
+            (r#"{"prompt_tokens":null,"completion_tokens":"3"}"#, None),
+            (r#"{"prompt_tokens":-4,"completion_tokens":3}"#, usage(0, 0, 3, 0)),
+            ("{}", None),
+            ("null", None),
+            ("[1]", None),
+        ] {
+            assert_eq!(tokens(json), expected, "{json}");
+        }
+        let written = tokens(r#"{"prompt_tokens":2649,"completion_tokens":100,"prompt_tokens_details":{"cache_write_tokens":79,"cached_tokens":2569,"audio_tokens":1},"completion_tokens_details":{"audio_tokens":40},"server_tool_use_details":{"web_search_requests":2}}"#).unwrap();
+        assert_eq!((written.prompt, written.cache_read, written.cache_write, written.audio_input), (0, 2569, 79, 1));
+        assert_eq!((written.completion, written.audio_output, written.web_searches), (60, 40, 2));
+        assert_eq!(tokens(&format!(r#"{{"prompt_tokens":{0},"completion_tokens":{0},"total_tokens":{0},"completion_tokens_details":{{"reasoning_tokens":{0}}}}}"#, u64::MAX)).unwrap().reasoning, u64::MAX);
+    }
+
+    #[test]
+    fn the_cost_is_added_or_takes_the_place_of_the_providers() {
+        let receipt =
+            Receipt { cost: Money::from_nano(1_500), is_byok: true, upstream_cost: Some(Money::from_nano(7)) };
+        for (json, expected) in [
+            ("{}", r#"{"cost":0.0000015,"is_byok":true,"cost_details":{"upstream_inference_cost":0.000000007}}"#),
+            ("{ }", r#"{ "cost":0.0000015,"is_byok":true,"cost_details":{"upstream_inference_cost":0.000000007}}"#),
+            (
+                r#"{"a":1 }"#,
+                r#"{"a":1 ,"cost":0.0000015,"is_byok":true,"cost_details":{"upstream_inference_cost":0.000000007}}"#,
+            ),
+            (
+                r#"{"cost_details": {"x":[1]},"cost" : 9e9 ,"b":2}"#,
+                r#"{"cost_details": {"upstream_inference_cost":0.000000007},"cost" : 0.0000015 ,"b":2,"is_byok":true}"#,
+            ),
+            (
+                r#"{"cost":0,"is_byok":null,"cost_details":null}"#,
+                r#"{"cost":0.0000015,"is_byok":true,"cost_details":{"upstream_inference_cost":0.000000007}}"#,
+            ),
+        ] {
+            let found = read(&mut Cursor::lenient(json.as_bytes()), json.as_bytes()).unwrap().unwrap();
+            let mut edits = Edits::default();
+            found.patch(&receipt, 0, &mut edits);
+            assert_eq!(edits.apply_in_one(Bytes::from(json)), expected);
+        }
+    }
+}

@@ -1,0 +1,502 @@
+//! Walks JSON text strictly without building anything: a cursor that knows the grammar and hands out spans.
+//! Never allocates on the way, never looks at what a text says. Next rooms: `scan` for requests, the dialects for answers.
+
+mod find;
+
+use std::borrow::Cow;
+
+use find::stop;
+pub(crate) use find::survey;
+
+/// Nesting that is still read; a top-level object is level 1.
+pub(crate) const MAX_DEPTH: u32 = 64;
+
+/// A piece of a body: bytes `start..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    /// How many bytes it covers.
+    pub fn len(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether it covers nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes it covers in `body`; nothing when it does not lie in it.
+    pub fn of<'a>(&self, body: &'a [u8]) -> &'a [u8] {
+        body.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// The inside of a string, without its quotes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    pub span: Span,
+    pub escaped: bool,
+}
+
+impl Text {
+    /// With its quotes.
+    pub fn quoted(&self) -> Span {
+        Span { start: self.span.start.saturating_sub(1), end: self.span.end + 1 }
+    }
+}
+
+/// Where and why the text is not what the grammar wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub at: usize,
+    pub kind: FlawKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlawKind {
+    Expected(&'static str),
+    TooDeep,
+}
+
+/// What a value is, told by its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+/// Looks on while values are skipped.
+pub(crate) trait Watch {
+    /// A key inside a skipped value.
+    #[inline]
+    fn key(&mut self, _bytes: &[u8], _key: Text) {}
+    /// A string value inside a skipped value.
+    #[inline]
+    fn string(&mut self, _bytes: &[u8], _text: Text) {}
+}
+
+/// Looks at nothing.
+pub(crate) struct Nothing;
+
+impl Watch for Nothing {}
+
+/// A place in a JSON text.
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    depth: u32,
+    /// Whether strings have to be checked for raw control characters.
+    controls: bool,
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor for text from inside, or from a provider: raw control characters in strings are let through.
+    pub fn lenient(bytes: &'a [u8]) -> Self {
+        Cursor { bytes, at: 0, depth: 0, controls: false }
+    }
+
+    /// A cursor for a client's text. `controls` says whether there is any byte below 0x20 in it at all.
+    pub fn strict(bytes: &'a [u8], controls: bool) -> Self {
+        Cursor { bytes, at: 0, depth: 0, controls }
+    }
+
+    /// A cursor that goes on at `at`, with `depth` levels open.
+    pub fn resume(bytes: &'a [u8], at: usize, depth: u32) -> Self {
+        Cursor { bytes, at, depth, controls: false }
+    }
+
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline]
+    fn flaw<T>(&self, expected: &'static str) -> Result<T, Flaw> {
+        Err(Flaw { at: self.at, kind: FlawKind::Expected(expected) })
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn deeper(&mut self) -> Result<(), Flaw> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Flaw { at: self.at, kind: FlawKind::TooDeep });
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// What comes next, after any space.
+    #[inline]
+    pub fn kind(&mut self) -> Result<Kind, Flaw> {
+        self.space();
+        Ok(match self.peek() {
+            Some(b'"') => Kind::String,
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b't') => Kind::True,
+            Some(b'f') => Kind::False,
+            Some(b'n') => Kind::Null,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            _ => return self.flaw("a value"),
+        })
+    }
+
+    /// Nothing but space may follow.
+    pub fn end(&mut self) -> Result<(), Flaw> {
+        self.space();
+        if self.at == self.bytes.len() { Ok(()) } else { self.flaw("the end") }
+    }
+
+    /// Goes into an object. True when it has a first field, whose key comes next.
+    #[inline]
+    pub fn open_object(&mut self) -> Result<bool, Flaw> {
+        self.space();
+        if self.peek() != Some(b'{') {
+            return self.flaw("an object");
+        }
+        self.deeper()?;
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// After a field: true when another follows, false when the object has been left.
+    #[inline]
+    pub fn next_field(&mut self) -> Result<bool, Flaw> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(b'}') => {
+                self.at += 1;
+                self.depth = self.depth.saturating_sub(1);
+                Ok(false)
+            }
+            _ => self.flaw("a comma or the end of the object"),
+        }
+    }
+
+    /// Goes into an array. True when it has a first item, which comes next.
+    #[inline]
+    pub fn open_array(&mut self) -> Result<bool, Flaw> {
+        self.space();
+        if self.peek() != Some(b'[') {
+            return self.flaw("an array");
+        }
+        self.deeper()?;
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// After an item: true when another follows, false when the array has been left.
+    #[inline]
+    pub fn next_item(&mut self) -> Result<bool, Flaw> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(b']') => {
+                self.at += 1;
+                self.depth = self.depth.saturating_sub(1);
+                Ok(false)
+            }
+            _ => self.flaw("a comma or the end of the array"),
+        }
+    }
+
+    /// A key and its colon; the value comes next.
+    #[inline]
+    pub fn key(&mut self) -> Result<Text, Flaw> {
+        self.space();
+        if self.peek() != Some(b'"') {
+            return self.flaw("a field name");
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            self.space();
+            if self.peek() != Some(b':') {
+                return self.flaw("a colon");
+            }
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// A string, from its opening quote to behind its closing one.
+    #[inline]
+    pub fn string(&mut self) -> Result<Text, Flaw> {
+        self.space();
+        if self.peek() != Some(b'"') {
+            return self.flaw("a string");
+        }
+        let start = self.at + 1;
+        let mut at = start;
+        let mut escaped = false;
+        loop {
+            at = stop(self.bytes, at);
+            match self.bytes.get(at) {
+                Some(b'"') => break,
+                Some(_) => {
+                    escaped = true;
+                    at = self.escape(at)?;
+                }
+                None => {
+                    self.at = self.bytes.len();
+                    return self.flaw("the end of a string");
+                }
+            }
+        }
+        let span = Span { start, end: at };
+        if self.controls {
+            self.no_controls(span)?;
+        }
+        self.at = at + 1;
+        Ok(Text { span, escaped })
+    }
+
+    /// Checks the escape whose backslash is at `at`; where the text goes on. Halves of surrogate pairs that stand
+    /// alone are grammatical (RFC 8259, section 8.2): clients that cut text in mid-emoji send them.
+    #[inline]
+    fn escape(&mut self, at: usize) -> Result<usize, Flaw> {
+        match self.bytes.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+            Some(b'u') if self.bytes.get(at + 2..at + 6).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) => {
+                Ok(at + 6)
+            }
+            _ => {
+                self.at = at;
+                self.flaw("a known escape")
+            }
+        }
+    }
+
+    fn no_controls(&mut self, span: Span) -> Result<(), Flaw> {
+        let text = span.of(self.bytes);
+        if text.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+            self.at = span.start + text.iter().position(|byte| *byte < 0x20).unwrap_or(0);
+            return self.flaw("an escape instead of a raw control character");
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn digits(&mut self) -> bool {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    /// A number.
+    #[inline]
+    pub fn number(&mut self) -> Result<Span, Flaw> {
+        self.space();
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => {
+                self.digits();
+            }
+            _ => return self.flaw("a digit"),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            if !self.digits() {
+                return self.flaw("a digit");
+            }
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            if !self.digits() {
+                return self.flaw("a digit");
+            }
+        }
+        Ok(Span { start, end: self.at })
+    }
+
+    #[inline]
+    fn word(&mut self, word: &'static str) -> Result<(), Flaw> {
+        if self.bytes.get(self.at..self.at + word.len()) != Some(word.as_bytes()) {
+            return self.flaw("a value");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Any value; its span. Children are shown to `watch`.
+    #[inline]
+    pub fn skip(&mut self, watch: &mut impl Watch) -> Result<Span, Flaw> {
+        self.space();
+        let start = self.at;
+        let floor = self.depth;
+        // One bit a level: set for objects.
+        let mut objects = 0u64;
+        loop {
+            let opened = match self.kind()? {
+                Kind::String => {
+                    let text = self.string()?;
+                    watch.string(self.bytes, text);
+                    false
+                }
+                Kind::Object => {
+                    let more = self.open_object()?;
+                    if more {
+                        objects = (objects << 1) | 1;
+                        let key = self.key()?;
+                        watch.key(self.bytes, key);
+                    }
+                    more
+                }
+                Kind::Array => {
+                    let more = self.open_array()?;
+                    if more {
+                        objects <<= 1;
+                    }
+                    more
+                }
+                Kind::Number => {
+                    self.number()?;
+                    false
+                }
+                Kind::True => {
+                    self.word("true")?;
+                    false
+                }
+                Kind::False => {
+                    self.word("false")?;
+                    false
+                }
+                Kind::Null => {
+                    self.word("null")?;
+                    false
+                }
+            };
+            if opened {
+                continue;
+            }
+            // A value has ended: go on in what is open, leaving as many levels as end here.
+            loop {
+                if self.depth == floor {
+                    return Ok(Span { start, end: self.at });
+                }
+                if objects & 1 == 1 {
+                    if self.next_field()? {
+                        let key = self.key()?;
+                        watch.key(self.bytes, key);
+                        break;
+                    }
+                } else if self.next_item()? {
+                    break;
+                }
+                objects >>= 1;
+            }
+        }
+    }
+
+    /// Any value, looked at by nobody.
+    #[inline]
+    pub fn pass(&mut self) -> Result<Span, Flaw> {
+        self.skip(&mut Nothing)
+    }
+
+    /// A field's name as text: the bytes themselves, or what they mean when there are escapes in them. A name that
+    /// means no text (half a surrogate pair) stays as it is written, and so equals no name we know.
+    #[inline]
+    pub fn name(&self, key: Text) -> Cow<'a, [u8]> {
+        if key.escaped { self.meant_name(key) } else { Cow::Borrowed(key.span.of(self.bytes)) }
+    }
+
+    #[cold]
+    fn meant_name(&self, key: Text) -> Cow<'a, [u8]> {
+        match serde_json::from_slice::<String>(key.quoted().of(self.bytes)) {
+            Ok(text) => Cow::Owned(text.into_bytes()),
+            Err(_) => Cow::Borrowed(key.span.of(self.bytes)),
+        }
+    }
+
+    /// A string's meaning; none when it means no text.
+    pub fn text(&self, text: Text) -> Option<Cow<'a, str>> {
+        if text.escaped {
+            return serde_json::from_slice(text.quoted().of(self.bytes)).ok().map(Cow::Owned);
+        }
+        std::str::from_utf8(text.span.of(self.bytes)).ok().map(Cow::Borrowed)
+    }
+}
+
+/// How many bytes the text of a raw string has once its escapes are taken back.
+pub(crate) fn meant_len(raw: &[u8], escaped: bool) -> usize {
+    if !escaped {
+        return raw.len();
+    }
+    let mut len = 0;
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (step, worth) = match rest.get(at + 1) {
+            Some(b'u') => (6, unicode_len(rest.get(at + 2..at + 6).unwrap_or_default())),
+            _ => (2, 1),
+        };
+        len += at + worth;
+        rest = rest.get(at + step..).unwrap_or_default();
+    }
+    len + rest.len()
+}
+
+/// UTF-8 bytes of one `\u` escape; each half of a pair counts two, so pairs count four.
+fn unicode_len(hex: &[u8]) -> usize {
+    let code = std::str::from_utf8(hex).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    match code {
+        0..=0x7f => 1,
+        0x80..=0x7ff | 0xd800..=0xdfff => 2,
+        _ => 3,
+    }
+}
+
+/// Writes `text` as a JSON string, quotes included.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    // Writing into a Vec cannot fail, and every str has a JSON form.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,508 @@
+//! One strict pass over a request body: facts that are priced and spans that are patched, found together, so what was
+//! priced is what is sent. Which fields matter is the dialect's table. Must never build a tree or change a byte.
+//! Next room: `patch`.
+//!
+//! Stricter than JSON in four ways: the top level is an object, nesting stops at 64 levels, and a field we act on may
+//! appear once only and in its own spelling (names are compared after unescaping). Halves of surrogate pairs that
+//! stand alone are refused only in values that are read as text; elsewhere the grammar allows them and they pass.
+
+use crate::error::{BodyFault, BodyFaultKind};
+use crate::json::{self, Cursor, Flaw, FlawKind, Kind, MAX_DEPTH, Nothing, Span, Text, Watch};
+
+/// Most alternatives that one request may name.
+const MAX_FALLBACKS: usize = 64;
+/// Shorter strings are text, whatever they look like.
+const MEDIA_FLOOR: usize = 256;
+/// Keys under which a message part carries something that is not text.
+const MEDIA_KEYS: [&[u8]; 6] = [b"image_url", b"input_audio", b"file", b"video_url", b"document_url", b"input_image"];
+
+/// What a field means to the gateway, and so how its value is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Text: the model asked for.
+    Model,
+    /// True or false: whether the answer is streamed.
+    Stream,
+    /// Object: `include_usage` in it is ours to switch on.
+    StreamOptions,
+    /// Object: `include` in it asks for usage (OpenRouter).
+    Usage,
+    /// Whole number: most tokens of answer.
+    MaxTokens,
+    /// Whole number: most tokens of answer, reasoning included.
+    MaxCompletionTokens,
+    /// Whole number from 1: how many answers.
+    Choices { most: u64 },
+    /// Array, not empty: the conversation.
+    Messages,
+    /// Array of text: models to try when the first fails.
+    Fallbacks,
+    /// Object, read when routing.
+    Provider,
+    /// Anything; taken out before the body goes upstream.
+    Own,
+}
+
+/// A field that is acted on.
+#[derive(Debug, Clone, Copy)]
+pub struct ActedOn {
+    pub name: &'static str,
+    pub meaning: Meaning,
+    /// Ours and not the dialect's: taken out before the body goes upstream.
+    pub own: bool,
+}
+
+/// Every field of a dialect's requests that is acted on: at most 64.
+pub type Fields = [ActedOn];
+
+/// An acted-on field as it stands in the body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field {
+    pub acted: ActedOn,
+    /// How many fields stand before it.
+    pub ordinal: usize,
+    /// From the key's opening quote to the end of the value.
+    pub whole: Span,
+    pub value: Span,
+    pub kind: Kind,
+    /// A field of the value that is acted on as well: `include_usage`, `include`.
+    pub member: Option<Member>,
+    /// Whether the value is an object without fields.
+    pub bare: bool,
+}
+
+/// A field inside an acted-on field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    pub ordinal: usize,
+    pub whole: Span,
+    pub value: Span,
+    pub is_true: bool,
+    /// Whether it is the only one.
+    pub alone: bool,
+}
+
+/// What a request says, as far as the gateway acts on it. Keeps spans, so it is only good with its own body.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// The model asked for, unescaped. None only when `fallbacks` names one.
+    pub model: Option<String>,
+    /// Whether a stream is wanted.
+    pub stream: bool,
+    /// Whether `stream_options.include_usage` is on.
+    pub include_usage: bool,
+    /// Whether `usage.include` is on.
+    pub usage_include: bool,
+    pub max_tokens: Option<u64>,
+    pub max_completion_tokens: Option<u64>,
+    /// How many answers are wanted.
+    pub choices: u64,
+    /// How many messages there are.
+    pub messages: u64,
+    /// Models to try after the first, in order.
+    pub fallbacks: Vec<String>,
+    /// The raw value of the `provider` object.
+    pub provider: Option<Span>,
+    /// Bytes of the body that are not media: an upper bound for its text.
+    pub text_bytes: u64,
+    /// Images, sounds and files in the messages.
+    pub media_parts: u64,
+    /// Bytes of base64 in them.
+    pub media_bytes: u64,
+    pub(crate) fields: Vec<Field>,
+    /// Just inside the body's opening brace.
+    pub(crate) inside: usize,
+}
+
+impl Scan {
+    /// Whether the request asks to see usage in its stream.
+    pub fn wants_usage(&self) -> bool {
+        self.include_usage || self.usage_include
+    }
+
+    /// The smaller of the answer limits it sets.
+    pub fn output_limit(&self) -> Option<u64> {
+        self.max_tokens.into_iter().chain(self.max_completion_tokens).min()
+    }
+
+    pub(crate) fn field(&self, meaning: Meaning) -> Option<&Field> {
+        self.fields.iter().find(|field| field.acted.meaning == meaning)
+    }
+}
+
+/// Why a scan stops.
+enum Stop {
+    Flaw(Flaw),
+    Fault(Box<BodyFault>),
+}
+
+impl From<Flaw> for Stop {
+    fn from(flaw: Flaw) -> Self {
+        Stop::Flaw(flaw)
+    }
+}
+
+fn fault(kind: BodyFaultKind, param: &str, message: String) -> Stop {
+    Stop::Fault(Box::new(BodyFault { kind, param: Some(param.to_owned()), message }))
+}
+
+fn wrong_type(param: &str, expected: &str) -> Stop {
+    fault(BodyFaultKind::WrongType, param, format!("`{param}` must be {expected}"))
+}
+
+/// Reads a request body once.
+pub fn scan(body: &[u8], fields: &'static Fields) -> Result<Scan, BodyFault> {
+    let (least, union) = json::survey(body);
+    if union >= 0x80
+        && let Err(error) = std::str::from_utf8(body)
+    {
+        return Err(BodyFault {
+            kind: BodyFaultKind::NotUtf8,
+            param: None,
+            message: format!("the body is not UTF-8 at byte {}", error.valid_up_to()),
+        });
+    }
+    let cursor = Cursor::strict(body, least < 0x20);
+    match Pass::new(cursor, body, fields).run() {
+        Ok(scan) => Ok(scan),
+        Err(Stop::Fault(fault)) => Err(*fault),
+        Err(Stop::Flaw(flaw)) => Err(flawed(body, flaw)),
+    }
+}
+
+fn flawed(body: &[u8], flaw: Flaw) -> BodyFault {
+    let before = body.get(..flaw.at).unwrap_or(body);
+    let line = 1 + memchr::memchr_iter(b'\n', before).count();
+    let column = 1 + before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let place = format!("line {line}, column {column} (byte {})", flaw.at);
+    match flaw.kind {
+        FlawKind::Expected(what) => BodyFault {
+            kind: BodyFaultKind::Malformed,
+            param: None,
+            message: format!("the body is not valid JSON: expected {what} at {place}"),
+        },
+        FlawKind::TooDeep => BodyFault {
+            kind: BodyFaultKind::TooDeep,
+            param: None,
+            message: format!("the body is nested more than {MAX_DEPTH} levels deep at {place}"),
+        },
+    }
+}
+
+struct Pass<'a> {
+    cursor: Cursor<'a>,
+    body: &'a [u8],
+    table: &'static Fields,
+    /// One bit for each row of the table that was met.
+    met: u64,
+    /// Fields so far.
+    ordinal: usize,
+    scan: Scan,
+}
+
+impl<'a> Pass<'a> {
+    fn new(cursor: Cursor<'a>, body: &'a [u8], table: &'static Fields) -> Self {
+        let scan = Scan {
+            model: None,
+            stream: false,
+            include_usage: false,
+            usage_include: false,
+            max_tokens: None,
+            max_completion_tokens: None,
+            choices: 1,
+            messages: 0,
+            fallbacks: Vec::new(),
+            provider: None,
+            text_bytes: 0,
+            media_parts: 0,
+            media_bytes: 0,
+            fields: Vec::with_capacity(8),
+            inside: 0,
+        };
+        Pass { cursor, body, table, met: 0, ordinal: 0, scan }
+    }
+
+    fn run(mut self) -> Result<Scan, Stop> {
+        let mut more = self.cursor.open_object()?;
+        self.scan.inside = memchr::memchr(b'{', self.body).map_or(0, |at| at + 1);
+        while more {
+            let key = self.cursor.key()?;
+            self.field(key)?;
+            self.ordinal += 1;
+            more = self.cursor.next_field()?;
+        }
+        self.cursor.end()?;
+        self.required()?;
+        self.scan.text_bytes = count(self.body.len()).saturating_sub(self.scan.media_bytes);
+        Ok(self.scan)
+    }
+
+    fn required(&self) -> Result<(), Stop> {
+        for acted in self.table {
+            let missing = match acted.meaning {
+                Meaning::Model => self.scan.model.is_none() && self.scan.fallbacks.is_empty(),
+                Meaning::Messages => self.scan.messages == 0,
+                _ => false,
+            };
+            if missing {
+                return Err(fault(BodyFaultKind::Missing, acted.name, format!("`{}` is required", acted.name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, key: Text) -> Result<(), Stop> {
+        let name = self.cursor.name(key);
+        let Some((row, acted)) = find(self.table, &name) else {
+            self.cursor.pass()?;
+            return Ok(());
+        };
+        if acted.name.as_bytes() != &*name {
+            let message = format!("a field that differs from `{}` only in case is not accepted", acted.name);
+            return Err(fault(BodyFaultKind::Repeated, acted.name, message));
+        }
+        let bit = 1u64.checked_shl(row).unwrap_or(0);
+        if self.met & bit != 0 {
+            return Err(fault(
+                BodyFaultKind::Repeated,
+                acted.name,
+                format!("`{}` is given more than once", acted.name),
+            ));
+        }
+        self.met |= bit;
+        let kind = self.cursor.kind()?;
+        let start = self.cursor.position();
+        let (member, bare) = self.value(acted, kind)?;
+        let value = Span { start, end: self.cursor.position() };
+        let whole = Span { start: key.quoted().start, end: value.end };
+        self.scan.fields.push(Field { acted, ordinal: self.ordinal, whole, value, kind, member, bare });
+        Ok(())
+    }
+
+    /// Reads one value by its meaning. Null is the same as absent everywhere but for the model and the messages.
+    fn value(&mut self, acted: ActedOn, kind: Kind) -> Result<(Option<Member>, bool), Stop> {
+        let name = acted.name;
+        let required = matches!(acted.meaning, Meaning::Model | Meaning::Messages);
+        if kind == Kind::Null && !required {
+            self.cursor.pass()?;
+            return Ok((None, false));
+        }
+        match acted.meaning {
+            Meaning::Model => self.scan.model = Some(self.text(name, kind)?),
+            Meaning::Stream => {
+                self.scan.stream = flag(kind).ok_or_else(|| wrong_type(name, "true or false"))?;
+                self.cursor.pass()?;
+            }
+            Meaning::StreamOptions => {
+                let read = self.members(name, kind, "include_usage")?;
+                self.scan.include_usage = read.0.is_some_and(|member| member.is_true);
+                return Ok(read);
+            }
+            Meaning::Usage if kind == Kind::Object => {
+                let read = self.members(name, kind, "include")?;
+                self.scan.usage_include = read.0.is_some_and(|member| member.is_true);
+                return Ok(read);
+            }
+            Meaning::MaxTokens => self.scan.max_tokens = Some(self.whole_number(name, kind)?),
+            Meaning::MaxCompletionTokens => self.scan.max_completion_tokens = Some(self.whole_number(name, kind)?),
+            Meaning::Choices { most } => {
+                let choices = self.whole_number(name, kind)?;
+                if !(1..=most).contains(&choices) {
+                    let message = format!("`{name}` must be from 1 to {most}");
+                    return Err(fault(BodyFaultKind::OutOfRange, name, message));
+                }
+                self.scan.choices = choices;
+            }
+            Meaning::Messages => self.messages(name, kind)?,
+            Meaning::Fallbacks => self.fallbacks(name, kind)?,
+            Meaning::Provider => {
+                let span = self.cursor.pass()?;
+                if kind != Kind::Object {
+                    return Err(wrong_type(name, "an object"));
+                }
+                self.scan.provider = Some(span);
+            }
+            Meaning::Usage | Meaning::Own => {
+                self.cursor.pass()?;
+            }
+        }
+        Ok((None, false))
+    }
+
+    fn text(&mut self, name: &str, kind: Kind) -> Result<String, Stop> {
+        if kind != Kind::String {
+            return Err(wrong_type(name, "a string"));
+        }
+        let text = self.cursor.string()?;
+        match self.cursor.text(text) {
+            Some(meant) if !meant.is_empty() => Ok(meant.into_owned()),
+            Some(_) => Err(fault(BodyFaultKind::OutOfRange, name, format!("`{name}` must not be empty"))),
+            None => {
+                let message = format!("`{name}` has half a surrogate pair in it, which is no text");
+                Err(fault(BodyFaultKind::OutOfRange, name, message))
+            }
+        }
+    }
+
+    fn whole_number(&mut self, name: &str, kind: Kind) -> Result<u64, Stop> {
+        if kind != Kind::Number {
+            return Err(wrong_type(name, "a whole number, not negative"));
+        }
+        let digits = self.cursor.number()?.of(self.body);
+        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        number.ok_or_else(|| wrong_type(name, "a whole number, not negative"))
+    }
+
+    fn messages(&mut self, name: &str, kind: Kind) -> Result<(), Stop> {
+        if kind != Kind::Array {
+            return Err(wrong_type(name, "an array"));
+        }
+        let mut media = Media::default();
+        let mut more = self.cursor.open_array()?;
+        while more {
+            self.cursor.skip(&mut media)?;
+            self.scan.messages += 1;
+            more = self.cursor.next_item()?;
+        }
+        if self.scan.messages == 0 {
+            return Err(fault(BodyFaultKind::OutOfRange, name, format!("`{name}` must not be empty")));
+        }
+        self.scan.media_parts = media.keys.max(media.strings);
+        self.scan.media_bytes = media.bytes;
+        Ok(())
+    }
+
+    fn fallbacks(&mut self, name: &str, kind: Kind) -> Result<(), Stop> {
+        if kind != Kind::Array {
+            return Err(wrong_type(name, "an array of strings"));
+        }
+        let mut more = self.cursor.open_array()?;
+        while more {
+            let kind = self.cursor.kind()?;
+            if kind != Kind::String {
+                return Err(wrong_type(name, "an array of strings"));
+            }
+            if self.scan.fallbacks.len() == MAX_FALLBACKS {
+                let message = format!("`{name}` may name at most {MAX_FALLBACKS} models");
+                return Err(fault(BodyFaultKind::OutOfRange, name, message));
+            }
+            let model = self.text(name, kind)?;
+            self.scan.fallbacks.push(model);
+            more = self.cursor.next_item()?;
+        }
+        Ok(())
+    }
+
+    /// Reads an object in which one field, true or false, is acted on. Also says whether the object is empty.
+    fn members(&mut self, name: &str, kind: Kind, wanted: &str) -> Result<(Option<Member>, bool), Stop> {
+        if kind != Kind::Object {
+            return Err(wrong_type(name, "an object"));
+        }
+        let mut found: Option<Member> = None;
+        let mut count = 0;
+        let mut more = self.cursor.open_object()?;
+        while more {
+            let key = self.cursor.key()?;
+            let met = self.cursor.name(key);
+            if is_variant(wanted, &met) {
+                let path = format!("{name}.{wanted}");
+                if found.is_some() || wanted.as_bytes() != &*met {
+                    let message = format!("`{path}` is given more than once, or in another case");
+                    return Err(fault(BodyFaultKind::Repeated, &path, message));
+                }
+                let kind = self.cursor.kind()?;
+                let value = self.cursor.pass()?;
+                let is_true = match kind {
+                    Kind::Null => false,
+                    kind => flag(kind).ok_or_else(|| wrong_type(&path, "true or false"))?,
+                };
+                let whole = Span { start: key.quoted().start, end: value.end };
+                found = Some(Member { ordinal: count, whole, value, is_true, alone: false });
+            } else {
+                self.cursor.skip(&mut Nothing)?;
+            }
+            count += 1;
+            more = self.cursor.next_field()?;
+        }
+        if let Some(member) = &mut found {
+            member.alone = count == 1;
+        }
+        Ok((found, count == 0))
+    }
+}
+
+fn flag(kind: Kind) -> Option<bool> {
+    match kind {
+        Kind::True => Some(true),
+        Kind::False => Some(false),
+        _ => None,
+    }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+fn find(table: &'static Fields, name: &[u8]) -> Option<(u32, ActedOn)> {
+    let at = table.iter().position(|acted| is_variant(acted.name, name))?;
+    Some((u32::try_from(at).unwrap_or(u32::MAX), *table.get(at)?))
+}
+
+/// Whether a reader that ignores case could take `met` for `name`: ASCII letters, and the two others that fold to
+/// ASCII (long s, Kelvin sign), which some readers fold.
+fn is_variant(name: &str, met: &[u8]) -> bool {
+    if name.len() == met.len() {
+        return name.as_bytes().eq_ignore_ascii_case(met);
+    }
+    if met.len() < name.len() || met.is_ascii() {
+        return false;
+    }
+    std::str::from_utf8(met).is_ok_and(|met| {
+        let folded = met.chars().map(|letter| match letter {
+            '\u{17f}' => 's',
+            '\u{212a}' => 'k',
+            other => other.to_ascii_lowercase(),
+        });
+        folded.eq(name.chars().map(|letter| letter.to_ascii_lowercase()))
+    })
+}
+
+/// Counts what in the messages is not text. It may see too little, never too much: what it misses is held for as text.
+#[derive(Default)]
+struct Media {
+    keys: u64,
+    strings: u64,
+    bytes: u64,
+    /// Whether the last key was one that carries bare base64.
+    bare_data: bool,
+}
+
+impl Watch for Media {
+    #[inline]
+    fn key(&mut self, bytes: &[u8], key: Text) {
+        let name = key.span.of(bytes);
+        self.bare_data = name == b"data";
+        if name.len() >= 4 && MEDIA_KEYS.contains(&name) {
+            self.keys += 1;
+        }
+    }
+
+    #[inline]
+    fn string(&mut self, bytes: &[u8], text: Text) {
+        if text.span.len() >= MEDIA_FLOOR {
+            let raw = text.span.of(bytes);
+            if raw.starts_with(b"data:") || (self.bare_data && is_base64(raw)) {
+                self.strings += 1;
+                self.bytes += count(raw.len());
+            }
+        }
+    }
+}
+
+fn is_base64(raw: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\\');
+    raw.iter().fold(true, |all, byte| all & is_digit(byte))
+}
+
+#[cfg(test)]
+mod tests;

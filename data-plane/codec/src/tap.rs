@@ -1,0 +1,198 @@
+//! What is learnt from an answer while its bytes go by: id, usage, finish, how much was produced. Filled by the dialects,
+//! read by whoever settles. A tap that understands nothing never stops the bytes. Must never keep text of an answer.
+
+use domain::usage::{TokenUsage, UsageSource};
+
+use crate::fault::UpstreamError;
+
+/// Bytes kept of ids and reasons that a provider writes.
+const MAX_WORD: usize = 256;
+
+/// What one answer has told so far.
+#[derive(Debug, Clone, Default)]
+pub struct Tap {
+    upstream_id: String,
+    created: u64,
+    finish_reason: String,
+    usage: Option<TokenUsage>,
+    usage_is_final: bool,
+    is_done: bool,
+    has_output: bool,
+    /// One bit for each choice met, and for each that said why it ended.
+    opened: u128,
+    finished: u128,
+    deltas: u64,
+    bytes: u64,
+    unread: u64,
+    upstream_error: Option<UpstreamError>,
+}
+
+impl Tap {
+    /// The answer's id at the provider; empty when it gave none.
+    pub fn upstream_id(&self) -> &str {
+        &self.upstream_id
+    }
+
+    /// When the answer was begun by the provider's clock, in unix seconds; 0 when it does not say.
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// Why the (first) choice ended, in the words of the dialect; empty when it has not.
+    pub fn finish_reason(&self) -> &str {
+        &self.finish_reason
+    }
+
+    /// The provider's last word about usage. An explicit zero is a word.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// Whether that word came where it is the final one.
+    pub fn usage_is_final(&self) -> bool {
+        self.usage_is_final
+    }
+
+    /// What the usage to book rests on: the provider's final or running count, else our estimate of what was relayed,
+    /// else nothing.
+    pub fn usage_source(&self) -> UsageSource {
+        match (self.usage.is_some(), self.usage_is_final) {
+            (true, true) => UsageSource::ProviderFinal,
+            (true, false) => UsageSource::ProviderPartial,
+            (false, _) if self.has_output => UsageSource::Estimated,
+            (false, _) => UsageSource::None,
+        }
+    }
+
+    /// Whether anything was produced that a person or program could use.
+    pub fn has_output(&self) -> bool {
+        self.has_output
+    }
+
+    /// Whether the stream said that it was done.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Whether any choice said why it ended.
+    pub fn has_finish(&self) -> bool {
+        self.finished != 0
+    }
+
+    /// Whether every choice that was begun has ended.
+    pub fn all_finished(&self) -> bool {
+        self.opened != 0 && self.opened & !self.finished == 0
+    }
+
+    /// Pieces of the answer that could not be read.
+    pub fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// The error the provider reported in place of an answer, or within it.
+    pub fn upstream_error(&self) -> Option<&UpstreamError> {
+        self.upstream_error.as_ref()
+    }
+
+    /// Tokens relayed, estimated without a vocabulary: providers send about one token a piece, and a token is seldom
+    /// shorter than four bytes on average, so the larger of the number of pieces with content and a quarter of the
+    /// bytes of text, reasoning and tool arguments, rounded up.
+    pub fn estimated_output_tokens(&self) -> u64 {
+        self.deltas.max(self.bytes.div_ceil(4))
+    }
+
+    pub(crate) fn note_id(&mut self, id: &str) {
+        self.upstream_id = cut(id);
+    }
+
+    pub(crate) fn note_created(&mut self, created: u64) {
+        self.created = created;
+    }
+
+    pub(crate) fn note_choice(&mut self, index: u64) {
+        self.opened |= bit(index);
+    }
+
+    pub(crate) fn note_finish(&mut self, index: u64, reason: &str) {
+        self.opened |= bit(index);
+        self.finished |= bit(index);
+        if self.finish_reason.is_empty() || (index == 0 && self.finish_reason != reason) {
+            self.finish_reason = cut(reason);
+        }
+    }
+
+    /// `bytes` of text, reasoning or arguments in one piece.
+    pub(crate) fn note_content(&mut self, bytes: u64) {
+        self.has_output = true;
+        if bytes > 0 {
+            self.deltas += 1;
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    pub(crate) fn note_usage(&mut self, usage: TokenUsage, is_final: bool) {
+        self.usage = Some(usage);
+        self.usage_is_final = is_final;
+    }
+
+    pub(crate) fn note_done(&mut self) {
+        self.is_done = true;
+    }
+
+    pub(crate) fn note_unread(&mut self) {
+        self.unread += 1;
+    }
+
+    pub(crate) fn note_error(&mut self, error: UpstreamError) {
+        self.upstream_error.get_or_insert(error);
+    }
+}
+
+/// Choices above the 128 that may be asked for share the last bit.
+fn bit(index: u64) -> u128 {
+    1u128 << index.min(127)
+}
+
+fn cut(word: &str) -> String {
+    let end = (0..=word.len().min(MAX_WORD)).rev().find(|at| word.is_char_boundary(*at)).unwrap_or(0);
+    word.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_the_larger_of_pieces_and_bytes() {
+        let mut tap = Tap::default();
+        assert_eq!(tap.estimated_output_tokens(), 0);
+        for _ in 0..3 {
+            tap.note_content(1);
+        }
+        assert_eq!(tap.estimated_output_tokens(), 3);
+        tap.note_content(98);
+        assert_eq!(tap.estimated_output_tokens(), 26);
+    }
+
+    #[test]
+    fn an_answer_is_finished_when_every_choice_is() {
+        let mut tap = Tap::default();
+        assert!(!tap.all_finished());
+        tap.note_choice(0);
+        tap.note_finish(1, "stop");
+        assert!(!tap.all_finished());
+        tap.note_finish(0, "length");
+        assert!(tap.all_finished());
+        assert_eq!(tap.finish_reason(), "length");
+    }
+
+    #[test]
+    fn long_words_are_cut_between_letters() {
+        let mut tap = Tap::default();
+        tap.note_id(&"ä".repeat(1000));
+        assert_eq!(tap.upstream_id().len(), 256);
+        let mut odd = Tap::default();
+        odd.note_id(&format!("x{}", "ä".repeat(1000)));
+        assert_eq!(odd.upstream_id().len(), 255);
+    }
+}
