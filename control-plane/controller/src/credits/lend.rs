@@ -1,0 +1,180 @@
+//! Makes grants durable: rows in, the lender's decision, rows out, in one transaction for all asks of a call. Rate pools
+//! are answered from memory. Decides nothing itself: `link::lender` and `link::rates` do.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use domain::audit::Actor;
+use domain::ids::{BootEpoch, OrgId, ProxyId};
+use domain::money::Money;
+use domain::pools::PoolId;
+use domain::time::Timestamp;
+use link::lease::{Ask, Grant, Reply, Verdict};
+use link::lender::{self, Asker, Decision, Fleet, LeaseLife, LeaseState, MoneyPool};
+use store::{Posting, Whose};
+
+use crate::app::App;
+use crate::error::Result;
+
+/// How long a refund waits for proxies to give back what they hold.
+const CALL_BACK: Duration = Duration::from_millis(500);
+
+/// One call of a proxy.
+pub struct Call {
+    pub proxy: ProxyId,
+    pub epoch: BootEpoch,
+    pub sequence: u64,
+    pub asks: Vec<Ask>,
+}
+
+/// Answers one call.
+pub async fn lease(app: &App, call: Call) -> Result<Reply> {
+    let active = app.fleet.active();
+    let (money, rates): (Vec<Ask>, Vec<Ask>) = call.asks.iter().partition(|ask| ask.pool.is_money());
+    let asker = Asker { proxy: call.proxy, epoch: call.epoch, newest_epoch: call.epoch, sequence: call.sequence };
+    let mut grants = if money.is_empty() { Vec::new() } else { lend_money(app, &asker, &money, active).await? };
+    for ask in rates {
+        grants.push(app.rates.ask(app, &asker, &ask, active).await?);
+    }
+    app.metrics.grants(&grants);
+    Ok(Reply { grants, active_proxies: active })
+}
+
+async fn lend_money(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>> {
+    let now = app.now();
+    let mut posting = app.store.post(Actor::Task("lender"), now).await?;
+    let mark = posting.mark(&asker.proxy, asker.epoch).await?;
+    let asker = Asker { newest_epoch: mark.newest_epoch, ..asker.clone() };
+    let ids: Vec<PoolId> = asks.iter().map(|ask| ask.pool).collect();
+    let pools: HashMap<PoolId, store::Pool> = posting
+        .pools(&ids, Whose::All(&asker.proxy, asker.epoch))
+        .await?
+        .into_iter()
+        .map(|pool| (pool.id, pool))
+        .collect();
+    let mut grants = Vec::with_capacity(asks.len());
+    let mut nudged = Vec::new();
+    let mut moved = Vec::new();
+    for ask in asks {
+        let Some(pool) = pools.get(&ask.pool) else {
+            grants.push(unknown(ask.pool));
+            continue;
+        };
+        let decision = lender::decide(&app.rates.money_pool(pool, now), &asker, ask, Fleet { active }, now);
+        write(&mut posting, &asker, ask, pool, &decision)?;
+        app.rates.remember(pool.id, &decision);
+        nudged.extend(decision.recalls().map(|(proxy, _, keep)| (proxy.clone(), pool.id, keep)));
+        if decision.returned > 0 {
+            moved.push(pool.id);
+        }
+        grants.push(decision.grant);
+    }
+    posting.renew();
+    posting.commit().await?;
+    for (proxy, pool, keep) in nudged {
+        app.fleet.recall(&proxy, &[(pool, keep)]);
+    }
+    // Money that came back may be what others were refused for.
+    app.rates.tell_the_refused(app, &grants, &moved);
+    Ok(grants)
+}
+
+fn unknown(pool: PoolId) -> Grant {
+    Grant {
+        pool,
+        verdict: Verdict::Unknown,
+        granted_total: 0,
+        admit_for_ms: 0,
+        direct: false,
+        affordable: 0,
+        not_before_ms: 1_000,
+        limit: 0,
+        remaining: 0,
+        reset_ms: 0,
+    }
+}
+
+/// Writes a decision's movements: first what comes back, then what goes out, then the marks on others.
+fn write(posting: &mut Posting, asker: &Asker, ask: &Ask, pool: &store::Pool, decision: &Decision) -> Result<()> {
+    let (proxy, epoch) = (&asker.proxy, asker.epoch);
+    let own = pool.leases.iter().find(|lease| lease.proxy == *proxy && lease.epoch == epoch);
+    if decision.revived > 0 {
+        posting.revive(pool.id, proxy, epoch)?;
+    }
+    if decision.returned > 0 {
+        posting.take_back(pool.id, proxy, epoch, Money::from_nano(decision.lease.returned_total))?;
+    }
+    if decision.granted > 0 {
+        posting.lend(pool.id, proxy, epoch, Money::from_nano(decision.granted))?;
+    }
+    let has_row = own.is_some() || decision.granted > 0;
+    if has_row && own.is_none_or(|lease| lease.last_sequence < asker.sequence) {
+        posting.note_sequence(pool.id, proxy, epoch, asker.sequence)?;
+    }
+    if own.is_some_and(|lease| lease.recall.is_some()) && decision.lease.recall_keep.is_none() {
+        posting.recall(pool.id, proxy, epoch, None)?;
+    }
+    for marked in &decision.marks {
+        posting.recall(ask.pool, &marked.proxy, marked.epoch, marked.recall_keep.map(Money::from_nano))?;
+    }
+    Ok(())
+}
+
+/// A lease row as the lender sees it. What is not in the row (what is typical, when a recall went out) is soft.
+pub fn lease_state(lease: &store::Lease, typical: i64, direct: bool, recalled_at: Timestamp) -> LeaseState {
+    LeaseState {
+        proxy: lease.proxy.clone(),
+        epoch: lease.epoch,
+        granted_total: lease.granted_total.nano(),
+        returned_total: lease.returned_total.nano(),
+        settled_total: lease.settled_total.nano(),
+        sequence: lease.last_sequence,
+        typical,
+        direct,
+        recall_keep: lease.recall.as_ref().map(|recall| recall.keep.nano()),
+        recalled_at: lease.recall.as_ref().map_or(recalled_at, |recall| recall.at.max(recalled_at)),
+        state: match lease.state {
+            store::LeaseState::Active => LeaseLife::Live,
+            store::LeaseState::Quarantined => LeaseLife::Quarantined,
+            store::LeaseState::Closed => LeaseLife::Released,
+        },
+    }
+}
+
+/// A pool with its leases as the lender sees it.
+pub fn money_pool(pool: &store::Pool, now: Timestamp, leases: Vec<LeaseState>) -> MoneyPool {
+    let older_period = match pool.id {
+        PoolId::Budget(_, period) => pool.budget.is_none_or(|budget| budget.reset.period(now) != period),
+        _ => false,
+    };
+    MoneyPool {
+        id: pool.id,
+        available: pool.available.nano(),
+        closed: !pool.live || older_period,
+        max_grant: None,
+        leases,
+    }
+}
+
+/// Asks every proxy to give back what it holds of an organisation's credits and does not need, and waits a moment for
+/// it, if `amount` is not available already.
+pub async fn call_back(app: &App, org: OrgId, amount: Money) -> Result<()> {
+    let pool = PoolId::Credits(org);
+    let now = app.now();
+    let mut posting = app.store.post(Actor::Task("lender"), now).await?;
+    let nobody: ProxyId = "controller".parse().map_err(|_| crate::error::Error::Start("a proxy id".to_owned()))?;
+    let pools = posting.pools(&[pool], Whose::All(&nobody, BootEpoch(0))).await?;
+    let Some(loaded) = pools.first().filter(|loaded| loaded.available < amount) else { return Ok(()) };
+    let marked = lender::recall_all(&app.rates.money_pool(loaded, now).leases, now);
+    for lease in &marked {
+        posting.recall(pool, &lease.proxy, lease.epoch, lease.recall_keep.map(Money::from_nano))?;
+    }
+    posting.commit().await?;
+    for lease in &marked {
+        app.fleet.recall(&lease.proxy, &[(pool, lease.recall_keep.unwrap_or(0))]);
+    }
+    if !marked.is_empty() {
+        tokio::time::sleep(CALL_BACK).await;
+    }
+    Ok(())
+}

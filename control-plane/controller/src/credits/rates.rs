@@ -1,0 +1,174 @@
+//! What the lender keeps in memory: rate pools (their one owner is this controller) and what is merely useful to know
+//! of money pools. Losing it costs a second of rate grants and no money.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::ids::{BootEpoch, KeyId, ProxyId};
+use domain::limits::Rate;
+use domain::pools::PoolId;
+use domain::time::Timestamp;
+use link::lease::{Ask, Grant, Verdict};
+use link::lender::{Asker, Decision, MoneyPool};
+use link::rates::RatePools;
+
+use super::lend::{lease_state, money_pool};
+use crate::access::installation_scope;
+use crate::app::App;
+use crate::error::Result;
+
+/// Most keys whose limits are remembered, and for how long.
+const MOST_LIMITS: usize = 100_000;
+const LIMITS_LIVE: Duration = Duration::from_secs(1);
+/// Most leases of which the soft facts are remembered; beyond it they are forgotten all at once.
+const MOST_SOFT: usize = 200_000;
+
+#[derive(Clone, Copy)]
+struct Limits {
+    requests: Option<Rate>,
+    tokens: Option<Rate>,
+    read_at: Duration,
+}
+
+/// What is not worth a column.
+#[derive(Clone, Copy, Default)]
+struct Soft {
+    typical: i64,
+    direct: bool,
+    recalled_at: Timestamp,
+}
+
+type LeaseName = (PoolId, ProxyId, BootEpoch);
+
+#[derive(Default)]
+struct Memory {
+    limits: HashMap<KeyId, Limits>,
+    soft: HashMap<LeaseName, Soft>,
+    /// Pools that some proxy was refused, to be told when something comes back.
+    refused: BTreeSet<PoolId>,
+}
+
+/// The lender's memory.
+pub struct Rates {
+    pools: Mutex<RatePools>,
+    memory: Mutex<Memory>,
+}
+
+fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here is half done when a holder panics: each change is one insertion.
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ms(at: Duration) -> u64 {
+    u64::try_from(at.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Rates {
+    /// An empty memory of a controller that started at `started` on its monotonic clock.
+    pub fn new(started: Duration) -> Rates {
+        Rates { pools: Mutex::new(RatePools::new(ms(started))), memory: Mutex::default() }
+    }
+
+    /// Answers an ask of a rate pool.
+    pub async fn ask(&self, app: &App, asker: &Asker, ask: &Ask, active: u32) -> Result<Grant> {
+        let rate = match ask.pool {
+            PoolId::Requests(key) => self.limits(app, key).await?.requests,
+            PoolId::Tokens(key) => self.limits(app, key).await?.tokens,
+            PoolId::Credits(_) | PoolId::Budget(..) => None,
+        };
+        let now = ms(app.clock.monotonic());
+        let Some(rate) = rate else {
+            return Ok(Grant { not_before_ms: 1_000, verdict: Verdict::Unknown, ..no_grant(ask) });
+        };
+        Ok(open(&self.pools).ask(rate, asker, ask, active, now))
+    }
+
+    async fn limits(&self, app: &App, key: KeyId) -> Result<Limits> {
+        let now = app.clock.monotonic();
+        if let Some(known) = open(&self.memory).limits.get(&key).filter(|known| now - known.read_at < LIMITS_LIVE) {
+            return Ok(*known);
+        }
+        let limits = match store::keys::load(&app.store, installation_scope(), key).await {
+            Ok(stored) => {
+                let live = stored.key.revoked_at.is_none() && !stored.key.disabled;
+                let policy = &stored.key.policy;
+                Limits { requests: policy.requests.filter(|_| live), tokens: policy.tokens.filter(|_| live), read_at: now }
+            }
+            Err(store::Error::NotFound { .. }) => Limits { requests: None, tokens: None, read_at: now },
+            Err(error) => return Err(error.into()),
+        };
+        let mut memory = open(&self.memory);
+        if memory.limits.len() >= MOST_LIMITS {
+            memory.limits.clear();
+        }
+        memory.limits.insert(key, limits);
+        Ok(limits)
+    }
+
+    /// Forgets a key's limits: they changed.
+    pub fn forget(&self, key: KeyId) {
+        open(&self.memory).limits.remove(&key);
+    }
+
+    /// A pool with its leases and what is remembered of them.
+    pub fn money_pool(&self, pool: &store::Pool, now: Timestamp) -> MoneyPool {
+        let memory = open(&self.memory);
+        let leases = pool.leases.iter().map(|lease| {
+            let soft = memory.soft.get(&(pool.id, lease.proxy.clone(), lease.epoch)).copied().unwrap_or_default();
+            lease_state(lease, soft.typical, soft.direct, soft.recalled_at)
+        });
+        money_pool(pool, now, leases.collect())
+    }
+
+    /// Remembers the soft side of a decision.
+    pub fn remember(&self, pool: PoolId, decision: &Decision) {
+        let mut memory = open(&self.memory);
+        if memory.soft.len() >= MOST_SOFT {
+            memory.soft.clear();
+        }
+        for lease in std::iter::once(&decision.lease).chain(&decision.marks) {
+            let soft = Soft { typical: lease.typical, direct: lease.direct, recalled_at: lease.recalled_at };
+            memory.soft.insert((pool, lease.proxy.clone(), lease.epoch), soft);
+        }
+    }
+
+    /// Notes who was refused what, and tells everybody when units of a refused pool came back.
+    pub fn tell_the_refused(&self, app: &App, grants: &[Grant], came_back: &[PoolId]) {
+        let events: Vec<PoolId> = {
+            let mut memory = open(&self.memory);
+            let events = came_back.iter().filter(|pool| memory.refused.remove(pool)).copied().collect();
+            for grant in grants.iter().filter(|grant| grant.verdict == Verdict::Exhausted) {
+                if memory.refused.len() >= MOST_LIMITS {
+                    memory.refused.clear();
+                }
+                memory.refused.insert(grant.pool);
+            }
+            events
+        };
+        if !events.is_empty() {
+            app.fleet.pool_event(&events);
+        }
+    }
+
+    /// Forgets what is idle; called about every second.
+    pub fn sweep(&self, now: Duration) {
+        open(&self.pools).sweep(ms(now));
+        open(&self.memory).limits.retain(|_, limits| now.saturating_sub(limits.read_at) < LIMITS_LIVE);
+    }
+}
+
+fn no_grant(ask: &Ask) -> Grant {
+    Grant {
+        pool: ask.pool,
+        verdict: Verdict::Unknown,
+        granted_total: ask.granted_total,
+        admit_for_ms: 0,
+        direct: false,
+        affordable: 0,
+        not_before_ms: 0,
+        limit: 0,
+        remaining: 0,
+        reset_ms: 0,
+    }
+}

@@ -1,0 +1,34 @@
+//! The control plane: owns keys, organisations, credits, prices and the fleet, and pushes numbered changes to proxies.
+//! Decides; all SQL is in `store`, every rule of money and distribution in `link`.
+//!
+//! | room | what happens there |
+//! | --- | --- |
+//! | `access` | who is calling, and whether they may: the one function that says yes or no |
+//! | `orgs keys tokens providers catalog credits usage fleet audit` | one noun each: `mod.rs` decides, `rpc.rs` is the wire |
+//! | `sync` | the proxy-facing side |
+//! | `tasks` | what runs in the background |
+//! | `server` | the ports |
+
+mod access;
+mod app;
+mod audit;
+pub mod catalog;
+pub mod config;
+mod credits;
+mod error;
+mod fault;
+mod fleet;
+mod keys;
+mod orgs;
+mod providers;
+mod run;
+mod server;
+mod sync;
+mod tasks;
+mod telemetry;
+mod tokens;
+mod usage;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use run::{Demo, Running, migrate, start};

@@ -1,0 +1,130 @@
+//! Books a proxy's report: records above the high-water mark become rows and charges, and the mark moves, in one
+//! transaction. A replay finds nothing above the mark and changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::audit::Actor;
+use domain::ids::{BootEpoch, OrgId, ProxyId};
+use domain::money::Money;
+use domain::pools::PoolId;
+use domain::usage::{Outcome, UsageRecord};
+use link::reports::{Accept, accept};
+use sha2::{Digest as _, Sha256};
+use store::{Posting, Whose};
+
+use crate::app::App;
+use crate::error::Result;
+
+/// One report.
+pub struct Report {
+    pub proxy: ProxyId,
+    pub epoch: BootEpoch,
+    /// Sequence of the first record.
+    pub first_sequence: u64,
+    pub records: Vec<UsageRecord>,
+    /// Nothing more will come of this epoch.
+    pub drained: bool,
+}
+
+/// Books a report and says up to which sequence everything of this epoch is booked.
+pub async fn report(app: &App, report: Report) -> Result<u64> {
+    let mut posting = app.store.post(Actor::Task("ingest"), app.now()).await?;
+    let mark = posting.mark(&report.proxy, report.epoch).await?;
+    let skip = match accept(mark.last_sequence, report.first_sequence, report.records.len()) {
+        Accept::Take { skip } => skip,
+        Accept::Gap { wanted } => {
+            tracing::warn!(proxy = %report.proxy, wanted, got = report.first_sequence, "a report left a gap and was not booked");
+            return Ok(mark.last_sequence);
+        }
+    };
+    let records: Vec<UsageRecord> = report.records.into_iter().skip(skip).map(sane).collect();
+    let last = mark.last_sequence + u64::try_from(records.len()).unwrap_or(0);
+    let closing = if report.drained { open_pools(&mut posting, &report.proxy, report.epoch).await? } else { Vec::new() };
+    let charges = charges(&records);
+    let pools: BTreeSet<PoolId> = charges.keys().chain(&closing).copied().collect();
+    let pools: Vec<PoolId> = pools.into_iter().collect();
+    let known: BTreeSet<PoolId> = posting
+        .pools(&pools, Whose::Only(&report.proxy, report.epoch))
+        .await?
+        .iter()
+        .map(|pool| pool.id)
+        .collect();
+    if !records.is_empty() {
+        posting.usage(mark.last_sequence + 1, &records).await?;
+        posting.advance(last, chain(&mark.digest, &records))?;
+    }
+    for (pool, amount) in charges.iter().filter(|(pool, amount)| known.contains(pool) && **amount > Money::ZERO) {
+        posting.charge(*pool, &report.proxy, report.epoch, *amount)?;
+    }
+    for ((org, why), amount) in write_offs(&records) {
+        posting.write_off(org, why, amount)?;
+    }
+    for pool in &closing {
+        posting.release(*pool, &report.proxy, report.epoch)?;
+    }
+    posting.renew();
+    if report.drained {
+        posting.drained();
+    }
+    posting.commit().await?;
+    app.metrics.booked(records.len());
+    if !closing.is_empty() {
+        app.fleet.pool_event(&closing);
+    }
+    Ok(last)
+}
+
+async fn open_pools(posting: &mut Posting, proxy: &ProxyId, epoch: BootEpoch) -> Result<Vec<PoolId>> {
+    let leases = store::pools::leases_of(&mut *posting, proxy, Some(epoch)).await?;
+    Ok(leases.into_iter().map(|lease| lease.pool).collect())
+}
+
+/// A record whose amounts cannot be is kept and charges nothing: it must not stop the ones behind it.
+fn sane(mut record: UsageRecord) -> UsageRecord {
+    let odd = record.cost < Money::ZERO
+        || record.written_off < Money::ZERO
+        || (record.cost > Money::ZERO && !record.outcome.is_charged());
+    if odd {
+        tracing::error!(request = %record.request, "a usage record with impossible amounts was booked without a charge");
+        record.cost = Money::ZERO;
+        record.written_off = Money::ZERO;
+    }
+    record
+}
+
+fn charges(records: &[UsageRecord]) -> BTreeMap<PoolId, Money> {
+    let mut sums: BTreeMap<PoolId, Money> = BTreeMap::new();
+    for record in records {
+        let budget = record.budget.filter(|pool| matches!(pool, PoolId::Budget(key, _) if *key == record.key));
+        for pool in [Some(PoolId::Credits(record.org)), budget].into_iter().flatten() {
+            let sum = sums.entry(pool).or_default();
+            *sum = sum.plus(record.cost).unwrap_or(*sum);
+        }
+    }
+    sums
+}
+
+fn write_offs(records: &[UsageRecord]) -> BTreeMap<(OrgId, &'static str), Money> {
+    let mut sums: BTreeMap<(OrgId, &'static str), Money> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.written_off > Money::ZERO) {
+        let why = match record.outcome {
+            Outcome::AbortedByGateway => "crash",
+            Outcome::ShutDown => "shutdown",
+            _ => "error-free",
+        };
+        let sum = sums.entry((record.org, why)).or_default();
+        *sum = sum.plus(record.written_off).unwrap_or(*sum);
+    }
+    sums
+}
+
+/// A running digest over everything booked of an epoch, so that silent divergence shows.
+fn chain(before: &[u8; 32], records: &[UsageRecord]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(before);
+    for record in records {
+        hash.update(record.request.to_u128().to_be_bytes());
+        hash.update(record.cost.nano().to_be_bytes());
+    }
+    hash.finalize().into()
+}
