@@ -1,0 +1,350 @@
+//! What a snapshot has to sell, made ready for one worker: for each model the endpoints that can be used, cheapest first,
+//! with address, bridge, quirks and header values worked out once and not for each request.
+//! Never chooses among them; `pipeline/plan` does.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use codec::{Bridge, Dialect, Quirks, Surface};
+use domain::{
+    catalog::{Model, PriceList},
+    ids::EndpointId,
+    keys::Policy,
+    money::Price,
+    snapshot::{ModelEntry, Route, Snapshot},
+};
+use http::HeaderValue;
+
+use crate::{
+    alarm::{Alarms, Tick},
+    telemetry::{AttemptCounters, Tally},
+    upstream::{Target, Upstream, auth},
+};
+
+/// Hard failures in a row after which an endpoint is left alone for a while.
+const TRIP: u32 = 5;
+/// The first while, and the longest.
+const OPEN_SECONDS: u64 = 5;
+const OPEN_SECONDS_MOST: u64 = 300;
+/// Repeats that may be saved up, in tenths.
+const REPEATS_MOST: u32 = 100;
+/// Model lists that are kept ready.
+const LISTS_MOST: usize = 64;
+
+/// Local evidence about one endpoint.
+#[derive(Default)]
+pub(crate) struct Health {
+    failures: Cell<u32>,
+    trips: Cell<u32>,
+    shut_until: Cell<Tick>,
+    /// Milliseconds to the first output, smoothed; 0 when unknown.
+    first_output_ms: Cell<u64>,
+    /// Output tokens a second, smoothed; 0 when unknown.
+    speed: Cell<u64>,
+    /// Repeats that the budget allows, in tenths: each request adds one, each second ten.
+    repeats: Cell<u32>,
+    repeats_at: Cell<u32>,
+}
+
+impl Health {
+    /// Whether it failed so often lately that others should go first. Afterwards one more failure shuts it for longer.
+    pub fn is_shut(&self, alarms: &Alarms) -> bool {
+        self.shut_until.get() != Tick::NEVER && !alarms.is_past(self.shut_until.get())
+    }
+
+    /// An answer came.
+    pub fn answered(&self, first_output_ms: u64) {
+        self.failures.set(0);
+        self.trips.set(0);
+        self.shut_until.set(Tick::NEVER);
+        smooth(&self.first_output_ms, first_output_ms.max(1));
+    }
+
+    /// An answer was finished.
+    pub fn finished(&self, tokens: u64, ms: u64) {
+        if tokens > 0 && ms > 0 {
+            smooth(&self.speed, (tokens.saturating_mul(1_000) / ms).max(1));
+        }
+    }
+
+    /// It failed in a way that speaks against it.
+    pub fn failed(&self, alarms: &Alarms) {
+        let failures = self.failures.get().saturating_add(1);
+        self.failures.set(failures);
+        if failures >= TRIP && !self.is_shut(alarms) {
+            let seconds = (OPEN_SECONDS << self.trips.get().min(16)).min(OPEN_SECONDS_MOST);
+            self.trips.set(self.trips.get().saturating_add(1));
+            self.shut_until.set(alarms.at(std::time::Duration::from_secs(seconds)));
+        }
+    }
+
+    pub fn first_output_ms(&self) -> u64 {
+        self.first_output_ms.get()
+    }
+
+    pub fn speed(&self) -> u64 {
+        self.speed.get()
+    }
+
+    /// A request was sent here for the first time: a tenth of a repeat is earned.
+    pub fn earn_repeat(&self) {
+        self.repeats.set((self.repeats.get() + 1).min(REPEATS_MOST));
+    }
+
+    /// Whether the budget allows to ask here once more; takes it.
+    pub fn spend_repeat(&self, now_seconds: u32) -> bool {
+        let passed = now_seconds.saturating_sub(self.repeats_at.replace(now_seconds));
+        let left = self.repeats.get().saturating_add(passed.saturating_mul(10)).min(REPEATS_MOST);
+        self.repeats.set(left.saturating_sub(if left >= 10 { 10 } else { 0 }));
+        left >= 10
+    }
+}
+
+/// A moving mean in which the new value weighs an eighth.
+fn smooth(place: &Cell<u64>, value: u64) {
+    let old = place.get();
+    place.set(if old == 0 { value } else { (old * 7 + value) / 8 });
+}
+
+/// An endpoint that can be used.
+pub(crate) struct Lane {
+    pub route: Route,
+    pub model: Arc<Model>,
+    pub bridge: Bridge,
+    /// The provider's dialect.
+    pub dialect: &'static Dialect,
+    pub quirks: Quirks,
+    pub target: Target,
+    pub model_header: HeaderValue,
+    pub provider_header: HeaderValue,
+    pub counters: AttemptCounters,
+    pub health: Rc<Health>,
+}
+
+impl Lane {
+    fn is_of(&self, entry: &ModelEntry, route: &Route) -> bool {
+        Arc::ptr_eq(&self.model, &entry.model)
+            && Arc::ptr_eq(&self.route.endpoint, &route.endpoint)
+            && Arc::ptr_eq(&self.route.provider, &route.provider)
+    }
+
+    pub fn prices(&self) -> &PriceList {
+        &self.route.endpoint.prices
+    }
+
+    /// The most answer tokens it can give, if its maker says.
+    pub fn max_output(&self) -> Option<u64> {
+        self.route.endpoint.max_output_tokens.or(self.model.max_output_tokens)
+    }
+}
+
+/// A model and its endpoints that can be used, cheapest first.
+pub(crate) struct Offer {
+    pub entry: Arc<ModelEntry>,
+    pub lanes: Rc<[Rc<Lane>]>,
+    /// Why other endpoints cannot be used, each reason once.
+    pub closed: Vec<&'static str>,
+}
+
+/// One snapshot as a worker uses it.
+pub(crate) struct View {
+    pub snapshot: Arc<Snapshot>,
+    dialect: &'static Dialect,
+    offers: RefCell<HashMap<Box<str>, Rc<Offer>>>,
+    lists: RefCell<Vec<List>>,
+}
+
+/// A ready answer to `GET models`.
+struct List {
+    policy: Arc<Policy>,
+    surface: Surface,
+    body: Bytes,
+}
+
+impl View {
+    /// The model list for this policy; `make` is called when it is not there yet.
+    pub fn model_list(&self, policy: &Arc<Policy>, surface: Surface, make: impl FnOnce() -> Bytes) -> Bytes {
+        let same = |list: &&List| list.policy.allow_models == policy.allow_models && list.surface == surface;
+        if let Some(list) = self.lists.borrow().iter().find(same) {
+            return list.body.clone();
+        }
+        let body = make();
+        let mut lists = self.lists.borrow_mut();
+        if lists.len() >= LISTS_MOST {
+            lists.clear();
+        }
+        lists.push(List { policy: policy.clone(), surface, body: body.clone() });
+        body
+    }
+}
+
+/// Makes views, and keeps what does not change from one to the next.
+pub(crate) struct Shelf {
+    dialect: &'static Dialect,
+    upstream: Upstream,
+    tally: Rc<Tally>,
+    view: Rc<View>,
+    lanes: HashMap<EndpointId, Rc<Lane>>,
+    health: HashMap<EndpointId, Rc<Health>>,
+}
+
+impl Shelf {
+    pub fn new(dialect: &'static Dialect, upstream: Upstream, tally: Rc<Tally>, snapshot: Arc<Snapshot>) -> Shelf {
+        let view = Rc::new(View { snapshot, dialect, offers: RefCell::default(), lists: RefCell::default() });
+        Shelf { dialect, upstream, tally, view, lanes: HashMap::new(), health: HashMap::new() }
+    }
+
+    /// The view of this snapshot; the catalogue's part is made anew only when the catalogue changed.
+    pub fn view(&mut self, snapshot: &Arc<Snapshot>) -> Rc<View> {
+        if Arc::ptr_eq(&self.view.snapshot, snapshot) {
+            return self.view.clone();
+        }
+        let same_catalogue = std::ptr::eq(self.view.snapshot.catalogue(), snapshot.catalogue());
+        let (offers, lists) = match same_catalogue {
+            true => (self.view.offers.take(), self.view.lists.take()),
+            false => Default::default(),
+        };
+        if !same_catalogue {
+            self.forget_removed(snapshot);
+        }
+        self.view = Rc::new(View {
+            snapshot: snapshot.clone(),
+            dialect: self.dialect,
+            offers: RefCell::new(offers),
+            lists: RefCell::new(lists),
+        });
+        self.view.clone()
+    }
+
+    fn forget_removed(&mut self, snapshot: &Snapshot) {
+        let routes = snapshot.catalogue().models().iter().flat_map(|entry| &entry.routes);
+        let present: std::collections::HashSet<&EndpointId> = routes.map(|route| &route.endpoint.id).collect();
+        self.lanes.retain(|id, _| present.contains(id));
+        self.health.retain(|id, _| present.contains(id));
+    }
+
+    /// What is on offer under this name: an id, or a bare slug that only one model has.
+    pub fn offer(&mut self, view: &View, name: &str) -> Option<Rc<Offer>> {
+        if let Some(offer) = view.offers.borrow().get(name) {
+            return Some(offer.clone());
+        }
+        let entry = view.snapshot.catalogue().model(name)?;
+        let offer = Rc::new(self.prepare(entry, view.dialect));
+        view.offers.borrow_mut().insert(name.into(), offer.clone());
+        Some(offer)
+    }
+
+    fn prepare(&mut self, entry: &Arc<ModelEntry>, dialect: &'static Dialect) -> Offer {
+        let (mut lanes, mut closed) = (Vec::new(), Vec::new());
+        for route in &entry.routes {
+            match self.lane(entry, route, dialect) {
+                Ok(lane) => lanes.push(lane),
+                Err(reason) if !closed.contains(&reason) => closed.push(reason),
+                Err(_) => {}
+            }
+        }
+        lanes.sort_by_key(|lane| price_key(lane.prices()));
+        Offer { entry: entry.clone(), lanes: lanes.into(), closed }
+    }
+
+    fn lane(&mut self, entry: &ModelEntry, route: &Route, dialect: &'static Dialect) -> Result<Rc<Lane>, &'static str> {
+        let id = &route.endpoint.id;
+        if let Some(known) = self.lanes.get(id).filter(|known| known.is_of(entry, route)) {
+            return Ok(known.clone());
+        }
+        if let Some(reason) = why_closed(route) {
+            return Err(reason);
+        }
+        let (provider_dialect, bridge) = joined(dialect, route).ok_or("dialect")?;
+        let lane = Rc::new(Lane {
+            route: route.clone(),
+            model: entry.model.clone(),
+            bridge,
+            dialect: provider_dialect,
+            quirks: provider_dialect.parse_quirks(&route.endpoint.quirks).map_err(|_| "unknown_quirk")?,
+            target: self.upstream.target(&route.provider.base_url).map_err(|_| "bad_address")?,
+            model_header: text_header(entry.model.id.as_str()),
+            provider_header: text_header(route.provider.id.as_str()),
+            counters: self.tally.attempts(route.provider.id.as_str()),
+            health: self.health.entry(id.clone()).or_default().clone(),
+        });
+        self.lanes.insert(id.clone(), lane.clone());
+        Ok(lane)
+    }
+}
+
+/// Why nothing can be sent to an endpoint on credits, if nothing can.
+pub(crate) fn why_closed(route: &Route) -> Option<&'static str> {
+    if !route.endpoint.enabled || !route.provider.enabled {
+        return Some("disabled");
+    }
+    if !route.endpoint.prices.is_complete() {
+        return Some("no_price");
+    }
+    if !auth::knows(&route.provider.auth) {
+        return Some("unknown_auth");
+    }
+    (!route.provider.can_sign()).then_some("no_credential")
+}
+
+/// The first of the provider's dialects that there is a way to.
+fn joined(client: &'static Dialect, route: &Route) -> Option<(&'static Dialect, Bridge)> {
+    let dialects = route.provider.dialects.iter().filter_map(|id| codec::dialect::find(id.as_str()));
+    dialects.into_iter().find_map(|dialect| Some((dialect, Bridge::between(client, dialect)?)))
+}
+
+/// Whether any endpoint of the model can be used through this dialect.
+pub(crate) fn is_reachable(entry: &ModelEntry, dialect: &'static Dialect) -> bool {
+    entry.routes.iter().any(|route| why_closed(route).is_none() && joined(dialect, route).is_some())
+}
+
+/// What an endpoint costs, for comparing: three prompt tokens for each answer token, as chats have them.
+pub(crate) fn price_key(prices: &PriceList) -> i128 {
+    let pico = |price: Option<Price>| i128::from(price.unwrap_or(Price::ZERO).pico());
+    3 * pico(prices.prompt) + pico(prices.completion)
+}
+
+/// Ids are checked to be visible ASCII; anything else would be left out rather than break an answer.
+fn text_header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_failures_in_a_row_shut_an_endpoint_and_an_answer_opens_it() {
+        let alarms = Alarms::new();
+        let health = Health::default();
+        for _ in 0..TRIP - 1 {
+            health.failed(&alarms);
+            assert!(!health.is_shut(&alarms));
+        }
+        health.failed(&alarms);
+        assert!(health.is_shut(&alarms));
+        health.answered(20);
+        assert!(!health.is_shut(&alarms));
+        health.failed(&alarms);
+        assert!(!health.is_shut(&alarms));
+    }
+
+    #[test]
+    fn repeats_are_a_tenth_of_requests_and_one_a_second() {
+        let health = Health::default();
+        assert!(!health.spend_repeat(0));
+        for _ in 0..10 {
+            health.earn_repeat();
+        }
+        assert!(health.spend_repeat(0));
+        assert!(!health.spend_repeat(0));
+        assert!(health.spend_repeat(1));
+        assert!(!health.spend_repeat(1));
+        assert!((0..20).filter(|_| health.spend_repeat(1_000)).count() == 10, "no more than ten are saved up");
+    }
+}

@@ -1,0 +1,283 @@
+//! The heads of answers: what every one of them carries, what an answer of a model carries on top, and how a refusal is
+//! said in the caller's dialect. Never decides what the answer is.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use codec::{FaultBody, InBand};
+use domain::{faults::Fault, ids::RequestId, usage::Outcome};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, VARY,
+    },
+};
+
+use super::{
+    Outflow, Refusal, Visit,
+    attempt::Answer,
+    relay::{Relay, Waiting},
+    settle::Ending,
+};
+use crate::purse::Purse;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
+const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
+const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+const MAX_TOKENS: HeaderName = HeaderName::from_static("x-tollgate-max-tokens");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+const NO: HeaderValue = HeaderValue::from_static("no");
+const ORIGIN: HeaderValue = HeaderValue::from_static("origin");
+/// What scripts in web pages may read.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, x-generation-id, x-tollgate-model, \
+     x-tollgate-provider, x-tollgate-attempts, x-tollgate-loss, x-tollgate-max-tokens, server-timing, \
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
+     x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
+);
+
+/// Room for the headers of an answer, so that the map is made once.
+const HEADERS: usize = 16;
+
+/// The answer of a model.
+pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
+    match answer {
+        Answer::Whole { visit, ticket, whole } => {
+            let mut headers = head(&visit, 200, JSON);
+            generation_id(&mut headers, whole.tap.upstream_id());
+            // An answer whose finish says "error" is passed on and is free.
+            let failed = whole.tap.finish_reason() == "error";
+            let outcome = if failed { Outcome::UpstreamError } else { Outcome::Finished };
+            ticket.close(&Ending { outcome, tap: Some(&whole.tap), status: 200 });
+            response(StatusCode::OK, headers, Outflow::many(whole.body.into_iter().collect()))
+        }
+        Answer::Flow { visit, ticket, lane, model, flow } => {
+            let mut headers = stream_head(&visit);
+            generation_id(&mut headers, flow.pass.tap().upstream_id());
+            let relay = Box::new(Relay::new(visit, ticket, lane, model, flow));
+            response(StatusCode::OK, headers, Outflow::flow(relay))
+        }
+    }
+}
+
+/// A stream that is committed before it has output.
+pub(crate) fn committed(visit: &Rc<Visit>, waiting: Waiting) -> Response<Outflow> {
+    let headers = stream_head(visit);
+    response(StatusCode::OK, headers, Outflow::waiting(waiting))
+}
+
+fn stream_head(visit: &Visit) -> HeaderMap {
+    let mut headers = head(visit, 200, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_CACHE);
+    // nginx and its kin would otherwise collect the stream before passing it on.
+    headers.insert(ACCEL_BUFFERING, NO);
+    headers
+}
+
+fn generation_id(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id)
+        && !id.is_empty()
+    {
+        headers.insert(GENERATION_ID, value);
+    }
+}
+
+/// An answer of ours in JSON.
+pub(crate) fn json(visit: &Visit, status: StatusCode, body: impl Into<Bytes>) -> Response<Outflow> {
+    let headers = head(visit, status.as_u16(), JSON);
+    response(status, headers, Outflow::one(body.into()))
+}
+
+/// An answer of ours without a body, or with a plain one.
+pub(crate) fn plain(visit: &Visit, status: StatusCode, body: &'static str) -> Response<Outflow> {
+    let headers = head(visit, status.as_u16(), HeaderValue::from_static("text/plain; charset=utf-8"));
+    response(status, headers, Outflow::one(Bytes::from_static(body.as_bytes())))
+}
+
+/// A refusal in the caller's dialect.
+pub(crate) fn refuse(visit: &Visit, refusal: &Refusal) -> Response<Outflow> {
+    let status = refusal.fault.http_status();
+    let text = id_text(visit.id);
+    let body = visit.worker.dialect.encode_fault(visit.surface, &fault_body(refusal, &text));
+    let mut headers = head(visit, status, JSON);
+    retry_headers(&mut headers, &refusal.fault);
+    visit.worker.tally.refused(refusal.fault.code.row().code);
+    if !visit.span.is_disabled() {
+        visit.span.record("http.response.status_code", status);
+        visit.span.record("error.type", refusal.fault.code.row().code);
+    }
+    response(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, Outflow::one(body))
+}
+
+/// A refusal as the last event of a stream.
+pub(crate) fn in_band(visit: &Visit, refusal: &Refusal, place: &InBand<'_>) -> Bytes {
+    let text = id_text(visit.id);
+    visit.worker.dialect.encode_in_band(visit.surface, &fault_body(refusal, &text), place)
+}
+
+fn id_text(id: RequestId) -> String {
+    id.to_string()
+}
+
+fn fault_body<'a>(refusal: &'a Refusal, request_id: &'a str) -> FaultBody<'a> {
+    FaultBody {
+        status: refusal.fault.http_status(),
+        kind: refusal.kind(),
+        code: refusal.code(),
+        message: &refusal.fault.message,
+        param: refusal.fault.param.as_deref(),
+        request_id,
+        metadata: refusal.fault.metadata.as_deref(),
+    }
+}
+
+fn retry_headers(headers: &mut HeaderMap, fault: &Fault) {
+    let may = fault.code.row().retry;
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static(if may { "true" } else { "false" }));
+    if let Some(ms) = fault.retry_after_ms {
+        headers.insert(RETRY_AFTER, ms.div_ceil(1_000).max(1).into());
+        headers.insert(RETRY_AFTER_MS, ms.into());
+    }
+}
+
+/// The head of any answer. From here on the client is taken to have seen this status.
+fn head(visit: &Visit, status: u16, content_type: HeaderValue) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(CONTENT_TYPE, content_type);
+    stamp(visit, &mut headers);
+    visit.shows(status);
+    headers
+}
+
+/// What every answer carries, as far as it is known by now.
+pub(crate) fn stamp(visit: &Visit, headers: &mut HeaderMap) {
+    if let Ok(id) = HeaderValue::from_str(visit.id.write_text(&mut [0; RequestId::LEN])) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(lane) = visit.lane() {
+        headers.insert(MODEL, lane.model_header.clone());
+        headers.insert(PROVIDER, lane.provider_header.clone());
+        headers.insert(ATTEMPTS, small_number(visit.attempts()));
+    }
+    if let Some(purse) = visit.purse() {
+        headers.insert(SERVER_TIMING, timing(visit.added()));
+        rate_headers(headers, purse, visit.worker.gate.now_ms());
+    }
+    if let Some(limit) = visit.token_limit() {
+        headers.insert(MAX_TOKENS, limit.into());
+    }
+    if let Some(origin) = &visit.allow_origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        headers.append(VARY, ORIGIN);
+    }
+    if visit.worker.is_leaving() {
+        headers.insert(CONNECTION, CLOSE);
+    }
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Outflow) -> Response<Outflow> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn small_number(number: u32) -> HeaderValue {
+    match number {
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        3 => HeaderValue::from_static("3"),
+        other => other.into(),
+    }
+}
+
+/// `tollgate;dur=<milliseconds>` with three digits after the point.
+fn timing(added: std::time::Duration) -> HeaderValue {
+    let us = added.as_micros();
+    let text = format!("tollgate;dur={}.{:03}", us / 1_000, us % 1_000);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("tollgate"))
+}
+
+/// The limits of a limited key and what is left of them.
+fn rate_headers(headers: &mut HeaderMap, purse: &Purse, now_ms: u64) {
+    const REQUESTS: [HeaderName; 3] = [
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
+    ];
+    const TOKENS: [HeaderName; 3] = [
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        HeaderName::from_static("x-ratelimit-reset-tokens"),
+    ];
+    let limits = [(&purse.requests, purse.policy.requests, REQUESTS), (&purse.tokens, purse.policy.tokens, TOKENS)];
+    for (cell, rate, [limit, remaining, reset]) in limits {
+        let (Some(cell), Some(rate)) = (cell, rate) else { continue };
+        // Before the controller has said anything, the bucket is as full as the policy says.
+        let (left, reset_ms) = cell.rate(now_ms).map_or((rate.burst, 0), |view| {
+            (u64::try_from(view.remaining).unwrap_or(0), view.reset_ms)
+        });
+        headers.insert(limit, rate.per_minute.into());
+        headers.insert(remaining, left.into());
+        if let Ok(value) = HeaderValue::from_str(&duration(reset_ms)) {
+            headers.insert(reset, value);
+        }
+    }
+}
+
+/// As OpenAI writes durations: `6m0s`, `1.5s`, `20ms`.
+fn duration(ms: u64) -> String {
+    let (minutes, seconds, rest) = (ms / 60_000, ms / 1_000 % 60, ms % 1_000);
+    match (minutes, seconds, rest) {
+        (0, 0, rest) if rest > 0 => format!("{rest}ms"),
+        (0, seconds, 0) => format!("{seconds}s"),
+        (0, seconds, rest) => format!("{seconds}.{rest:03}").trim_end_matches('0').to_owned() + "s",
+        (minutes, seconds, _) if minutes < 60 => format!("{minutes}m{seconds}s"),
+        (minutes, seconds, _) => format!("{}h{}m{seconds}s", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::faults::FaultCode;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_clients_know_them() {
+        for (ms, text) in
+            [(0, "0s"), (20, "20ms"), (1_000, "1s"), (1_500, "1.5s"), (60_000, "1m0s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
+        {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
+    fn added_time_is_in_milliseconds() {
+        assert_eq!(timing(std::time::Duration::from_micros(42)), "tollgate;dur=0.042");
+        assert_eq!(timing(std::time::Duration::from_micros(12_345)), "tollgate;dur=12.345");
+    }
+
+    #[test]
+    fn clients_are_told_when_and_whether_to_come_back() {
+        let mut headers = HeaderMap::new();
+        retry_headers(&mut headers, &Fault::new(FaultCode::RateLimited, "slow").retry_after_ms(1_200));
+        assert_eq!((&headers["retry-after"], &headers["retry-after-ms"]), (&"2".parse().unwrap(), &"1200".parse().unwrap()));
+        assert_eq!(headers["x-should-retry"], "true");
+        let mut headers = HeaderMap::new();
+        retry_headers(&mut headers, &Fault::new(FaultCode::InsufficientCredits, "none"));
+        assert_eq!(headers["x-should-retry"], "false");
+        assert!(!headers.contains_key("retry-after"));
+    }
+}

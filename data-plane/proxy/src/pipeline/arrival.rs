@@ -1,0 +1,336 @@
+//! What came in: the client's body, bounded in size and time, decompressed, and scanned once. The bytes stay as they are
+//! for every attempt. Never reads a body before its key is known to be good, except to throw it away.
+//! Next room: `plan`.
+
+use std::{io::Read, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use codec::Scan;
+use domain::faults::FaultCode;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
+    request::Parts,
+};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::{Refusal, Visit};
+
+/// How long a client may take before its rate is judged.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often the rate of a body that does not come is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Beyond this size a decompressed body is held against what was sent.
+const RATIO_FLOOR: u64 = 1 << 20;
+/// How many times larger than what was sent it may be.
+const RATIO: u64 = 20;
+/// Compressed bodies above this size are unpacked off the worker thread.
+const INLINE: usize = 64 * 1024;
+/// Room that is made at once for a body of known length.
+const FIRST_ROOM: usize = 1 << 20;
+/// Room that is made for a body of unknown length.
+const UNKNOWN_ROOM: usize = 16 * 1024;
+
+/// A request as it arrived.
+pub(crate) struct Arrival {
+    /// The immutable original.
+    pub body: Bytes,
+    pub scan: Scan,
+    /// Headers that go on to the provider.
+    pub headers: HeaderMap,
+    /// The client wants to wait for the head rather than see signs of life.
+    pub no_keepalive: bool,
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// Reads the body. Whatever is refused is read to its end first, since many clients look at the answer only then.
+pub(crate) async fn receive(visit: &Visit, head: &Parts, body: Incoming) -> Result<Arrival, Refusal> {
+    let packing = match check_head(visit, &head.headers) {
+        Ok(packing) => packing,
+        Err(refusal) => {
+            discard(visit, head, body).await;
+            return Err(refusal);
+        }
+    };
+    let sent = read(visit, body).await?;
+    let body = match packing {
+        Packing::Plain => sent,
+        packing => unpack(visit, packing, sent).await?,
+    };
+    visit.body_came();
+    let scan = visit.worker.dialect.scan(&body)?;
+    let no_keepalive = head.headers.get("x-tollgate-keepalive").is_some_and(|value| value == "off");
+    Ok(Arrival { body, scan, headers: passing_headers(&head.headers), no_keepalive })
+}
+
+fn check_head(visit: &Visit, headers: &HeaderMap) -> Result<Packing, Refusal> {
+    if let Some(kind) = headers.get(CONTENT_TYPE)
+        && !is_json(kind)
+    {
+        return Err(Refusal::new(FaultCode::WrongMediaType, "The body must be `application/json`."));
+    }
+    let packing = packing(headers)?;
+    if declared(headers).is_some_and(|length| length > visit.worker.gate.settings.limits.body.get()) {
+        return Err(too_large(visit));
+    }
+    Ok(packing)
+}
+
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let tail = |n: usize| essence.len().checked_sub(n).and_then(|at| essence.get(at..)).unwrap_or_default();
+    essence.eq_ignore_ascii_case(b"application/json") || tail(5).eq_ignore_ascii_case(b"+json")
+}
+
+fn packing(headers: &HeaderMap) -> Result<Packing, Refusal> {
+    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    let unknown = || Refusal::new(FaultCode::WrongMediaType, "The body may be packed with gzip or zstd, once.");
+    let packing = match values.next().map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
+        None | Some(b"" | b"identity") => Packing::Plain,
+        Some(b"gzip" | b"x-gzip") => Packing::Gzip,
+        Some(b"zstd") => Packing::Zstd,
+        Some(_) => return Err(unknown()),
+    };
+    if values.next().is_some() { Err(unknown()) } else { Ok(packing) }
+}
+
+fn too_large(visit: &Visit) -> Refusal {
+    let limit = visit.worker.gate.settings.limits.body;
+    Refusal::new(FaultCode::BodyTooLarge, format!("The body is larger than {} bytes.", limit.get()))
+}
+
+/// Client headers that providers may see; everything else stays here.
+static PASSING: [HeaderName; 3] = [
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("openai-beta"),
+];
+
+fn passing_headers(headers: &HeaderMap) -> HeaderMap {
+    let mut passing = HeaderMap::new();
+    for name in &PASSING {
+        for value in headers.get_all(name) {
+            passing.append(name.clone(), value.clone());
+        }
+    }
+    passing
+}
+
+/// Judges how fast a body comes, and wakes the reader from time to time to judge again.
+struct Pace<'v> {
+    visit: &'v Visit,
+    begun: Duration,
+    bytes: u64,
+}
+
+impl Pace<'_> {
+    fn begin(visit: &Visit) -> Pace<'_> {
+        Pace { visit, begun: visit.worker.gate.clock.monotonic(), bytes: 0 }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let timeouts = &self.visit.worker.timeouts;
+        let passed = self.visit.worker.gate.clock.monotonic().saturating_sub(self.begun);
+        let owed = passed.saturating_sub(GRACE).as_secs().saturating_mul(timeouts.body_rate.get());
+        if passed > timeouts.body.get() || self.bytes < owed {
+            return Err(Refusal::new(FaultCode::RequestTimeout, "The body came too slowly."));
+        }
+        Ok(())
+    }
+
+    /// The next piece of the body; none at its end.
+    async fn next(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+        let alarm = self.visit.worker.alarms.alarm();
+        loop {
+            match alarm.limit(self.visit.worker.alarms.at(LOOK), body.frame()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    self.bytes = self.bytes.saturating_add(data.len() as u64);
+                    self.check()?;
+                    return Ok(Some(data));
+                }
+                Ok(Some(Err(_))) => return Err(Refusal::new(FaultCode::InvalidRequest, "The body was cut off.")),
+                Err(_) => self.check()?,
+            }
+        }
+    }
+}
+
+async fn read(visit: &Visit, mut body: Incoming) -> Result<Bytes, Refusal> {
+    let limit = visit.worker.gate.settings.limits.body.get();
+    let expected = body.size_hint().exact();
+    // Bodies that came with their head are one piece and are not copied.
+    let Some(first) = now_or_later(visit, &mut body).await? else { return Ok(Bytes::new()) };
+    if expected == Some(first.len() as u64) {
+        return Ok(first);
+    }
+    let room = expected.and_then(|length| usize::try_from(length).ok()).unwrap_or(UNKNOWN_ROOM).min(FIRST_ROOM);
+    let mut whole = BytesMut::with_capacity(room.max(first.len()));
+    whole.extend_from_slice(&first);
+    drop(first);
+    let mut pace = Pace::begin(visit);
+    pace.bytes = whole.len() as u64;
+    while let Some(data) = pace.next(&mut body).await? {
+        if (whole.len() + data.len()) as u64 > limit {
+            drain(&mut pace, &mut body).await;
+            return Err(too_large(visit));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+/// The first piece; most bodies are there already, and then no alarm is needed.
+async fn now_or_later(visit: &Visit, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    if body.is_end_stream() {
+        return Ok(None);
+    }
+    let ready = std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *body).poll_frame(cx))).await;
+    match ready {
+        std::task::Poll::Ready(None) => Ok(None),
+        std::task::Poll::Ready(Some(Ok(frame))) if frame.is_data() => Ok(frame.into_data().ok()),
+        std::task::Poll::Ready(Some(Err(_))) => Err(Refusal::new(FaultCode::InvalidRequest, "The body was cut off.")),
+        _ => Pace::begin(visit).next(body).await,
+    }
+}
+
+/// Reads a body that is not wanted to its end, as far as that is bearable: a client that is still sending would not see
+/// the answer.
+pub(crate) async fn discard(visit: &Visit, head: &Parts, mut body: Incoming) {
+    // A client that waits for leave to send has not sent anything, and need not.
+    if body.is_end_stream() || head.headers.contains_key(EXPECT) {
+        return;
+    }
+    let bearable = 2 * visit.worker.gate.settings.limits.body.get();
+    if declared(&head.headers).is_none_or(|length| length <= bearable) {
+        drain(&mut Pace::begin(visit), &mut body).await;
+    }
+}
+
+async fn drain(pace: &mut Pace<'_>, body: &mut Incoming) {
+    let bearable = 2 * pace.visit.worker.gate.settings.limits.body.get();
+    while pace.bytes <= bearable && matches!(pace.next(body).await, Ok(Some(_))) {}
+}
+
+/// Unpacks a body. It is JSON of one caller who is known, so what it costs is bounded by the limits alone.
+async fn unpack(visit: &Visit, packing: Packing, sent: Bytes) -> Result<Bytes, Refusal> {
+    let limit = visit.worker.gate.settings.limits.decompressed.get();
+    let result = if sent.len() <= INLINE {
+        unpack_now(packing, &sent, limit)
+    } else {
+        match tokio::task::spawn_blocking(move || unpack_now(packing, &sent, limit)).await {
+            Ok(result) => result,
+            Err(_) => Err(Unpacked::Broken),
+        }
+    };
+    result.map_err(|flaw| match flaw {
+        Unpacked::TooLarge => Refusal::new(FaultCode::BodyTooLarge, "The body is too large when unpacked."),
+        Unpacked::Broken => Refusal::new(FaultCode::InvalidRequest, "The body is not packed as `content-encoding` says."),
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Unpacked {
+    TooLarge,
+    Broken,
+}
+
+fn unpack_now(packing: Packing, sent: &[u8], limit: u64) -> Result<Bytes, Unpacked> {
+    match packing {
+        Packing::Plain => Ok(Bytes::copy_from_slice(sent)),
+        Packing::Gzip => bounded(flate2::read::MultiGzDecoder::new(sent), sent.len(), limit),
+        Packing::Zstd => {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(sent).map_err(|_| Unpacked::Broken)?;
+            bounded(decoder, sent.len(), limit)
+        }
+    }
+}
+
+fn bounded(reader: impl Read, sent: usize, limit: u64) -> Result<Bytes, Unpacked> {
+    let most = limit.min((sent as u64).saturating_mul(RATIO).max(RATIO_FLOOR));
+    let mut whole = Vec::new();
+    reader.take(most + 1).read_to_end(&mut whole).map_err(|_| Unpacked::Broken)?;
+    if whole.len() as u64 > most { Err(Unpacked::TooLarge) } else { Ok(whole.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        for (kind, json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/vnd.api+json", true),
+            ("text/plain", false),
+            ("application/x-www-form-urlencoded", false),
+            ("json", false),
+        ] {
+            assert_eq!(is_json(&HeaderValue::from_static(kind)), json, "{kind}");
+        }
+    }
+
+    #[test]
+    fn packed_bodies_are_unpacked_within_bounds() {
+        let body = br#"{"model":"a/b"}"#.repeat(100);
+        assert_eq!(unpack_now(Packing::Gzip, &gzip(&body), 1 << 20).unwrap(), body);
+        assert_eq!(unpack_now(Packing::Gzip, &gzip(&body), 100), Err(Unpacked::TooLarge));
+        assert_eq!(unpack_now(Packing::Gzip, b"not gzip", 100), Err(Unpacked::Broken));
+        assert_eq!(unpack_now(Packing::Zstd, b"not zstd", 100), Err(Unpacked::Broken));
+        let packed = ruzstd::encoding::compress_to_vec(&body[..], ruzstd::encoding::CompressionLevel::Fastest);
+        assert_eq!(unpack_now(Packing::Zstd, &packed, 1 << 20).unwrap(), body);
+    }
+
+    #[test]
+    fn a_bomb_is_refused_by_its_ratio() {
+        let bomb = gzip(&vec![b' '; 8 << 20]);
+        assert!(bomb.len() < 20_000);
+        assert_eq!(unpack_now(Packing::Gzip, &bomb, 64 << 20), Err(Unpacked::TooLarge));
+    }
+
+    #[test]
+    fn packing_is_named_once() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(packing(&headers).unwrap(), Packing::Plain);
+        headers.append(CONTENT_ENCODING, HeaderValue::from_static("GZIP"));
+        assert_eq!(packing(&headers).unwrap(), Packing::Gzip);
+        headers.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert_eq!(packing(&headers).unwrap_err().fault.code, FaultCode::WrongMediaType);
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
+        assert!(packing(&headers).is_err());
+    }
+
+    #[test]
+    fn only_listed_headers_go_on() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("openai-beta", "x"), ("authorization", "Bearer k"), ("cookie", "c"), ("x-stainless-os", "o")] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let passing = passing_headers(&headers);
+        assert_eq!(passing.len(), 1);
+        assert_eq!(passing["openai-beta"], "x");
+    }
+}

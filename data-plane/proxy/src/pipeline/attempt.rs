@@ -1,0 +1,534 @@
+//! Tries the plan's endpoints one after another until one answers: bridge the request, sign, send, judge. All of it before
+//! the first output, inside one deadline and a budget of attempts, each from the immutable original. A stream's head and
+//! preamble are held back until there is output, so that an error inside a 200 can still fall over.
+//! Never touches what the client already has. Next room: `relay`.
+
+use std::{collections::VecDeque, pin::Pin, rc::Rc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use codec::{AnswerEdits, Receipt, RequestEdits, StreamEnd, StreamPass, Tap, UpstreamError, Whole};
+use domain::{catalog::PriceList, pricing, usage::TokenUsage};
+use http::{
+    HeaderMap, HeaderValue, Method, Response,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+};
+use http_body::Body as _;
+use runtime::telemetry::TRACE;
+use tracing::{Span, field::Empty, info_span};
+
+use super::{
+    Outflow, Refusal, Visit,
+    admit::refused,
+    answer,
+    arrival::Arrival,
+    judge::{self, Miss, Then, Trouble, Verdict},
+    plan::Plan,
+    relay,
+    settle::{Ending, Reached, Ticket},
+};
+use crate::{
+    alarm::{Alarm, Tick, TimeUp},
+    offers::Lane,
+    telemetry::AttemptResult,
+    upstream::{self, Reply, ReplyBody, auth},
+};
+
+/// How much of an error body is read, and for how long.
+const ERROR_MOST: usize = 64 * 1024;
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+/// What an endpoint gave.
+pub(crate) enum Answer {
+    Whole { visit: Rc<Visit>, ticket: Ticket, whole: Whole },
+    Flow { visit: Rc<Visit>, ticket: Ticket, lane: Rc<Lane>, model: String, flow: Flow },
+}
+
+/// A stream whose first output is there.
+pub(crate) struct Flow {
+    pub body: ReplyBody,
+    pub pass: StreamPass,
+    /// What came so far, ready for the client.
+    pub held: VecDeque<Bytes>,
+    /// How it ended, if it has.
+    pub ended: Option<StreamEnd>,
+}
+
+enum Got {
+    Whole(Whole),
+    Flow(Flow),
+}
+
+/// One request on its way along the plan.
+struct Attempts {
+    visit: Rc<Visit>,
+    arrival: Arrival,
+    plan: Plan,
+    ticket: Ticket,
+    alarm: Alarm,
+    misses: Vec<Miss>,
+}
+
+/// Gets an answer, or says why there is none.
+pub(crate) async fn attempt(
+    visit: &Rc<Visit>,
+    arrival: Arrival,
+    plan: Plan,
+    ticket: Ticket,
+) -> Result<Response<Outflow>, Refusal> {
+    let first_sign = visit.worker.gate.settings.keepalive.first.get();
+    let patient = !arrival.scan.stream || arrival.no_keepalive || first_sign.is_zero();
+    let alarm = visit.worker.alarms.alarm();
+    let attempts = Attempts { visit: visit.clone(), arrival, plan, ticket, alarm, misses: Vec::new() };
+    if patient {
+        return Ok(answer::respond(attempts.run().await?));
+    }
+    let mut run: relay::Run = Box::pin(attempts.run());
+    let alarm = visit.worker.alarms.alarm();
+    match alarm.limit(visit.worker.alarms.at(first_sign), run.as_mut()).await {
+        Ok(answer) => Ok(answer::respond(answer?)),
+        // The first sign of life commits the answer to 200; the attempts go on inside its body.
+        Err(TimeUp) => Ok(answer::committed(visit, relay::Waiting::new(visit, run, alarm))),
+    }
+}
+
+/// Where to go after a failed attempt.
+enum Next {
+    Lane(usize),
+    Again(Duration),
+    Nowhere,
+}
+
+impl Attempts {
+    async fn run(mut self) -> Result<Answer, Refusal> {
+        let (mut place, mut repeats) = (0, 0);
+        loop {
+            let Some(lane) = self.plan.lanes.get(place).cloned() else { return Err(self.give_up()) };
+            let miss = match self.try_once(&lane).await {
+                Ok(got) => return Ok(self.answer(lane, got)),
+                Err(miss) => miss,
+            };
+            let verdict = self.note(&lane, &miss);
+            let next = self.next(&lane, place, repeats, &miss, verdict);
+            self.misses.push(miss);
+            match next {
+                Next::Lane(next) => place = next,
+                Next::Again(wait) => {
+                    repeats += 1;
+                    tokio::time::sleep(wait).await;
+                }
+                Next::Nowhere => return Err(self.give_up()),
+            }
+        }
+    }
+
+    /// Counts a failed attempt wherever it counts.
+    fn note(&mut self, lane: &Lane, miss: &Miss) -> Verdict {
+        let verdict = judge::judge(miss.trouble, &miss.error);
+        if let Some(result) = verdict.result {
+            lane.counters.count(result);
+            tracing::debug!(
+                request.id = %self.visit.id, provider = %miss.provider, trouble = ?miss.trouble,
+                "an attempt at {} failed", miss.provider
+            );
+        }
+        if verdict.is_hard {
+            lane.health.failed(&self.visit.worker.alarms);
+        }
+        verdict
+    }
+
+    fn next(&self, lane: &Lane, place: usize, repeats: u32, miss: &Miss, verdict: Verdict) -> Next {
+        let alarms = &self.visit.worker.alarms;
+        let is_over = self.visit.attempts() >= judge::ATTEMPTS_MOST || alarms.is_past(self.visit.deadline);
+        if is_over || matches!(verdict.then, Then::Refuse(_)) {
+            return Next::Nowhere;
+        }
+        if place + 1 < self.plan.lanes.len() {
+            return Next::Lane(place + 1);
+        }
+        let wait = judge::wait(miss, repeats, rand::random()).filter(|_| verdict.then == Then::Anywhere);
+        match wait {
+            Some(wait) if lane.health.spend_repeat(alarms.seconds()) => Next::Again(wait),
+            _ => Next::Nowhere,
+        }
+    }
+
+    /// The last word, and the record of a request that was admitted for nothing.
+    fn give_up(self) -> Refusal {
+        let (refusal, outcome) = judge::give_up(self.misses);
+        // A client that was shown a sign of life has seen 200; the error reaches it within the stream.
+        let status = self.visit.status().unwrap_or(refusal.fault.http_status());
+        self.ticket.close(&Ending { outcome, tap: None, status });
+        refusal
+    }
+
+    fn answer(self, lane: Rc<Lane>, got: Got) -> Answer {
+        let Attempts { visit, plan, ticket, .. } = self;
+        lane.counters.count(AttemptResult::Answered);
+        match got {
+            Got::Whole(whole) => Answer::Whole { visit, ticket, whole },
+            Got::Flow(flow) => Answer::Flow { visit, ticket, model: plan.public_name(&lane), lane, flow },
+        }
+    }
+
+    async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Miss> {
+        self.cover(lane).await?;
+        let headers = self.headers(lane)?;
+        self.visit.goes_to(lane);
+        self.ticket.goes_to(lane);
+        if self.visit.attempts() == 1 {
+            lane.health.earn_repeat();
+        }
+        let (span, begun) = (self.span(lane), self.visit.age());
+        let outcome = self.ask(lane, headers).await;
+        match &outcome {
+            Ok(_) => {
+                let first_output_ms = self.ticket.first_output();
+                lane.health.answered(first_output_ms.saturating_sub(u64::try_from(begun.as_millis()).unwrap_or(0)));
+            }
+            Err(miss) if !span.is_disabled() => {
+                span.record("error.type", tracing::field::debug(miss.trouble));
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Holds what this endpoint can cost beyond what is held already.
+    async fn cover(&mut self, lane: &Lane) -> Result<(), Miss> {
+        let (Some(sizing), output) = (self.ticket.sizing(), self.ticket.output()) else { return Ok(()) };
+        let tokens = output.limit.unwrap_or_else(|| sizing.output(lane.max_output()));
+        let needed = sizing.ceiling(tokens, lane.prices());
+        let (held, Some(holds)) = (self.ticket.held(), self.ticket.holds()) else { return Ok(()) };
+        match needed.minus(held).filter(|missing| missing.nano() > 0) {
+            None => Ok(()),
+            Some(missing) => holds.take_money(missing).await.map_err(|(pool, denied)| Miss {
+                refusal: Some(refused(pool, denied, None)),
+                ..miss(lane, Trouble::Unaffordable)
+            }),
+        }
+    }
+
+    fn headers(&self, lane: &Lane) -> Result<HeaderMap, Miss> {
+        let mut headers = self.arrival.headers.clone();
+        headers.reserve(8);
+        let accept = if self.arrival.scan.stream { HeaderValue::from_static("text/event-stream") } else { JSON };
+        headers.insert(ACCEPT, accept);
+        headers.insert(ACCEPT_ENCODING, IDENTITY);
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(USER_AGENT, AGENT);
+        let provider = &lane.route.provider;
+        let secrets = &self.visit.worker.gate.link.secrets;
+        let secret = match provider.auth.needs_no_credential() {
+            true => None,
+            false => secrets.get(&provider.id, provider.credential_version),
+        };
+        auth::sign(&provider.auth, secret.as_deref(), &mut headers).map_err(|_| miss(lane, Trouble::NoCredential))?;
+        Ok(headers)
+    }
+
+    fn span(&self, lane: &Lane) -> Span {
+        if self.visit.span.is_disabled() {
+            return Span::none();
+        }
+        info_span!(
+            target: TRACE, parent: &self.visit.span, "attempt",
+            otel.kind = "client",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = lane.route.provider.id.as_str(),
+            gen_ai.request.model = lane.route.endpoint.upstream_model.as_str(),
+            tollgate.attempt = self.visit.attempts(),
+            error.type = Empty,
+        )
+    }
+
+    async fn ask(&mut self, lane: &Rc<Lane>, headers: HeaderMap) -> Result<Got, Miss> {
+        let reply = self.send(lane, headers).await?;
+        if !reply.status.is_success() {
+            return Err(self.refusal_of(lane, reply).await);
+        }
+        self.ticket.reached(Reached::Accepted);
+        match (is_identity(&reply.headers), is_event_stream(&reply.headers), self.arrival.scan.stream) {
+            (true, is, asked) if is == asked => {}
+            (true, false, true) => return Err(self.no_stream(lane, reply).await),
+            _ => return Err(self.miss(lane, Trouble::BadReply, None)),
+        }
+        match self.arrival.scan.stream {
+            true => self.prime(lane, reply.body).await.map(Got::Flow),
+            false => self.collect(lane, reply.body).await.map(Got::Whole),
+        }
+    }
+
+    async fn send(&mut self, lane: &Lane, headers: HeaderMap) -> Result<Reply, Miss> {
+        let edits = RequestEdits {
+            upstream_model: &lane.route.endpoint.upstream_model,
+            token_limit: self.ticket.output().limit,
+            quirks: lane.quirks,
+        };
+        let segments = lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits);
+        let body: Vec<Bytes> = segments.into_iter().collect();
+        self.ticket.reached(Reached::Sent);
+        let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
+        let upstream = &self.visit.worker.upstream;
+        let sending = upstream.send(&lane.target, Method::POST, lane.dialect.path, headers, body);
+        match self.alarm.limit(due, sending).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.lost(lane, error)),
+            Err(TimeUp) => Err(self.miss(lane, Trouble::Slow, None)),
+        }
+    }
+
+    /// The sooner of `patience` from now and the request's own deadline.
+    fn due(&self, patience: Duration) -> Tick {
+        self.visit.worker.alarms.at(patience).or_sooner(self.visit.deadline)
+    }
+
+    /// The attempt is given up; what the provider may bill for it is noted.
+    fn miss(&mut self, lane: &Lane, trouble: Trouble, tap: Option<&Tap>) -> Miss {
+        self.ticket.lost(tap);
+        miss(lane, trouble)
+    }
+
+    fn lost(&mut self, lane: &Lane, error: upstream::UpstreamError) -> Miss {
+        use upstream::UpstreamError::{ConnectTimeout, Protocol};
+        if !error.was_sent() {
+            self.ticket.reached(Reached::Nothing);
+        }
+        let trouble = match error {
+            Protocol => Trouble::BadReply,
+            _ if error.was_sent() => Trouble::Lost,
+            ConnectTimeout => Trouble::Slow,
+            _ => Trouble::Unreachable,
+        };
+        self.miss(lane, trouble, None)
+    }
+
+    async fn refusal_of(&mut self, lane: &Lane, reply: Reply) -> Miss {
+        // An error status is not billed.
+        self.ticket.reached(Reached::Nothing);
+        let status = reply.status.as_u16();
+        let retry_after = retry_after(&reply.headers);
+        let error = self.error_in(lane, reply.body).await;
+        Miss { error, retry_after, ..miss(lane, Trouble::Status(status)) }
+    }
+
+    /// What an error body says, as far as it comes in time.
+    async fn error_in(&self, lane: &Lane, body: ReplyBody) -> UpstreamError {
+        let due = self.due(ERROR_PATIENCE);
+        let body = self.alarm.limit(due, read(body, ERROR_MOST)).await;
+        lane.dialect.decode_error(&body.unwrap_or_default())
+    }
+
+    /// A stream was asked for and something else came: mostly an error with HTTP 200.
+    async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Miss {
+        let error = self.error_in(lane, reply.body).await;
+        if error.message.is_empty() && error.code.is_none() {
+            return self.miss(lane, Trouble::BadReply, None);
+        }
+        self.reported(lane, error)
+    }
+
+    async fn collect(&mut self, lane: &Lane, body: ReplyBody) -> Result<Whole, Miss> {
+        let limit = self.visit.worker.gate.settings.limits.answer.as_usize();
+        let mut body = body;
+        let mut pieces = Pieces::default();
+        loop {
+            let due = self.due(self.visit.worker.timeouts.provider_stall.get());
+            match self.alarm.limit(due, next(&mut body)).await {
+                Ok(Some(Ok(data))) if pieces.len() + data.len() <= limit => pieces.add(data),
+                Ok(None) => break,
+                Ok(Some(Ok(_))) => return Err(self.miss(lane, Trouble::BadReply, None)),
+                Ok(Some(Err(error))) => return Err(self.lost(lane, error)),
+                Err(TimeUp) => return Err(self.miss(lane, Trouble::Slow, None)),
+            }
+        }
+        let edits = self.edits(lane);
+        let whole = lane.bridge.whole(pieces.join(), &edits, &mut pricer(lane.prices()));
+        let Ok(whole) = whole else { return Err(self.miss(lane, Trouble::BadReply, None)) };
+        if let Some(error) = whole.tap.upstream_error().cloned() {
+            return Err(self.reported(lane, error));
+        }
+        match whole.tap.has_output() || whole.tap.has_finish() {
+            true => Ok(whole),
+            false => Err(self.miss(lane, Trouble::Empty, Some(&whole.tap))),
+        }
+    }
+
+    fn reported(&mut self, lane: &Lane, error: UpstreamError) -> Miss {
+        self.ticket.reached(Reached::Nothing);
+        Miss { trouble: Trouble::Reported(error.status), error, ..miss(lane, Trouble::BadReply) }
+    }
+
+    /// Reads until the first output, keeping what comes before it.
+    async fn prime(&mut self, lane: &Lane, mut body: ReplyBody) -> Result<Flow, Miss> {
+        let mut pass = lane.bridge.stream(&self.edits(lane));
+        let mut held = VecDeque::new();
+        let (mut room, mut error) = (self.visit.worker.gate.settings.limits.answer.as_usize(), None);
+        while pass.is_open() {
+            let due = self.due(self.visit.worker.timeouts.provider_stall.get());
+            match self.alarm.limit(due, next(&mut body)).await {
+                Ok(Some(Ok(data))) => {
+                    room = room.saturating_sub(data.len());
+                    let out = pass.push(data, &mut pricer(lane.prices()));
+                    held.extend((!out.is_empty()).then_some(out));
+                    if pass.is_open() && pass.tap().has_output() {
+                        return Ok(Flow { body, pass, held, ended: None });
+                    }
+                    if room == 0 {
+                        return Err(self.miss(lane, Trouble::BadReply, Some(pass.tap())));
+                    }
+                }
+                Ok(None) => break,
+                Ok(Some(Err(failed))) => {
+                    error = Some(failed);
+                    break;
+                }
+                Err(TimeUp) => return Err(self.miss(lane, Trouble::Slow, Some(pass.tap()))),
+            }
+        }
+        let (rest, end) = pass.end(&mut pricer(lane.prices()));
+        held.extend((!rest.is_empty()).then_some(rest));
+        match (end, error) {
+            (StreamEnd::Finished, _) => Ok(Flow { body, pass, held, ended: Some(StreamEnd::Finished) }),
+            (StreamEnd::InBandError(error), _) => Err(self.reported(lane, error)),
+            (StreamEnd::Empty, _) => Err(self.miss(lane, Trouble::Empty, Some(pass.tap()))),
+            (StreamEnd::Truncated, Some(error)) => Err(self.lost(lane, error)),
+            (StreamEnd::Truncated | StreamEnd::Oversized, _) => Err(self.miss(lane, Trouble::BadReply, Some(pass.tap()))),
+        }
+    }
+
+    fn edits(&self, lane: &Lane) -> AnswerEdits {
+        let wants_usage = self.arrival.scan.wants_usage() || self.visit.surface == codec::Surface::ApiV1;
+        AnswerEdits { public_model: self.plan.public_name(lane), wants_usage }
+    }
+}
+
+/// Prices usage by this list.
+pub(super) fn pricer(prices: &PriceList) -> impl FnMut(&TokenUsage) -> Receipt + '_ {
+    |usage| Receipt { cost: pricing::cost(usage, prices), is_byok: false, upstream_cost: None }
+}
+
+fn miss(lane: &Lane, trouble: Trouble) -> Miss {
+    let provider = lane.route.provider.id.clone();
+    Miss { provider, trouble, error: UpstreamError::default(), retry_after: None, refusal: None }
+}
+
+fn is_identity(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..KIND.len()).is_some_and(|start| start.eq_ignore_ascii_case(KIND))
+}
+
+/// When a provider wants to be asked again: milliseconds, or whole seconds. Dates are not read; they need a shared clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<u64>().ok();
+    let ms = headers.get("retry-after-ms").and_then(number).map(Duration::from_millis);
+    ms.or_else(|| headers.get(RETRY_AFTER).and_then(number).map(Duration::from_secs))
+}
+
+/// The next piece of an answer; none at its end.
+async fn next(body: &mut ReplyBody) -> Option<Result<Bytes, upstream::UpstreamError>> {
+    loop {
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            // Trailers say nothing that is passed on.
+            Ok(Err(_)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// The beginning of a body, or all of it; what was cut off is left out.
+async fn read(mut body: ReplyBody, most: usize) -> Bytes {
+    let mut pieces = Pieces::default();
+    while let Some(Ok(data)) = next(&mut body).await {
+        pieces.add(data);
+        if pieces.len() > most {
+            break;
+        }
+    }
+    pieces.join()
+}
+
+/// A body in the making; one that comes in a single piece is never copied.
+#[derive(Default)]
+struct Pieces {
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Pieces {
+    fn len(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    fn add(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        let first = std::mem::take(&mut self.first);
+        self.rest.extend_from_slice(&first);
+        self.rest.extend_from_slice(&data);
+    }
+
+    fn join(self) -> Bytes {
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn streams_are_known_by_their_media_type() {
+        assert!(is_event_stream(&headers(&[("content-type", "text/event-stream; charset=utf-8")])));
+        assert!(is_event_stream(&headers(&[("content-type", "Text/Event-Stream")])));
+        assert!(!is_event_stream(&headers(&[("content-type", "application/json")])));
+        assert!(!is_event_stream(&headers(&[])));
+    }
+
+    #[test]
+    fn answers_that_are_packed_all_the_same_are_not_understood() {
+        assert!(is_identity(&headers(&[])));
+        assert!(is_identity(&headers(&[("content-encoding", "Identity")])));
+        assert!(!is_identity(&headers(&[("content-encoding", "gzip")])));
+    }
+
+    #[test]
+    fn waiting_times_are_read_in_both_units() {
+        assert_eq!(retry_after(&headers(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
+        assert_eq!(
+            retry_after(&headers(&[("retry-after", "3"), ("retry-after-ms", "250")])),
+            Some(Duration::from_millis(250))
+        );
+        assert_eq!(retry_after(&headers(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")])), None);
+    }
+
+    #[test]
+    fn a_body_in_one_piece_is_not_copied() {
+        let one = Bytes::from_static(b"one");
+        let mut pieces = Pieces::default();
+        pieces.add(one.clone());
+        assert_eq!(pieces.join().as_ptr(), one.as_ptr());
+        let mut pieces = Pieces::default();
+        for piece in ["a", "bc", "d"] {
+            pieces.add(Bytes::from_static(piece.as_bytes()));
+        }
+        assert_eq!(pieces.join(), "abcd");
+    }
+}

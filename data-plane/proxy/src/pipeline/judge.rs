@@ -1,0 +1,308 @@
+//! What a failed attempt means: whether the client's request is at fault, whether another endpoint may do better, whether
+//! the same one may if it is asked again, and what the client is told when nothing is left to try. One table. Pure.
+
+use std::time::Duration;
+
+use codec::UpstreamError;
+use domain::{
+    faults::{Fault, FaultCode},
+    ids::ProviderId,
+    usage::Outcome,
+};
+use serde_json::json;
+
+use super::Refusal;
+use crate::telemetry::AttemptResult;
+
+/// Attempts that one request may cost, the first included.
+pub(super) const ATTEMPTS_MOST: u32 = 3;
+/// The longest that a provider may make us wait before it is asked again.
+const WAIT_MOST: Duration = Duration::from_secs(2);
+/// Bounds of the wait before the same endpoint is asked again.
+const WAIT_FIRST: Duration = Duration::from_millis(100);
+
+/// Why an attempt gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// We have no credential for this provider (yet).
+    NoCredential,
+    /// The money for this endpoint is not there.
+    Unaffordable,
+    /// The provider cannot have seen the request.
+    Unreachable,
+    /// The connection was lost, and the provider may have seen it.
+    Lost,
+    /// The head of the answer or its first output took too long.
+    Slow,
+    /// An error status.
+    Status(u16),
+    /// An error in place of an answer, with HTTP 200; with the status it names.
+    Reported(Option<u16>),
+    /// Not what was asked for: no JSON, no stream, cut off, too large.
+    BadReply,
+    /// Neither output nor a reason for having none.
+    Empty,
+}
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The request itself is at fault: the client gets this status.
+    Refuse(u16),
+    /// Another endpoint, if there is one.
+    Elsewhere,
+    /// Another endpoint, else the same once more.
+    Anywhere,
+}
+
+/// The verdict on one failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub then: Then,
+    /// Whether it speaks against the endpoint. Being overloaded does not: it is asked less anyway.
+    pub is_hard: bool,
+    /// None when nothing was sent.
+    pub result: Option<AttemptResult>,
+}
+
+/// Judges a failed attempt.
+pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
+    let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
+    match trouble {
+        Trouble::NoCredential | Trouble::Unaffordable => Verdict { then: Then::Elsewhere, is_hard: false, result: None },
+        Trouble::Unreachable => verdict(Then::Anywhere, true, AttemptResult::Unreachable),
+        // The provider may bill it: it is not asked again, but another one may be.
+        Trouble::Lost => verdict(Then::Elsewhere, true, AttemptResult::Cut),
+        Trouble::Slow => verdict(Then::Elsewhere, true, AttemptResult::TimedOut),
+        Trouble::BadReply | Trouble::Empty => verdict(Then::Elsewhere, true, AttemptResult::Failed),
+        Trouble::Reported(status) => of_status(status.unwrap_or(502), error),
+        Trouble::Status(status) => of_status(status, error),
+    }
+}
+
+fn of_status(status: u16, error: &UpstreamError) -> Verdict {
+    let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
+    match status {
+        400 | 413 | 422 => verdict(Then::Refuse(status), false, AttemptResult::Refused),
+        // Our account is at fault, or our idea of the provider's catalogue.
+        401..=404 => verdict(Then::Elsewhere, true, AttemptResult::Failed),
+        429 if is_quota(error) => verdict(Then::Elsewhere, true, AttemptResult::RateLimited),
+        429 => verdict(Then::Anywhere, false, AttemptResult::RateLimited),
+        408 | 409 => verdict(Then::Anywhere, false, AttemptResult::Failed),
+        503 | 529 => verdict(Then::Anywhere, false, AttemptResult::Failed),
+        504 | 524 => verdict(Then::Anywhere, true, AttemptResult::TimedOut),
+        500..=599 => verdict(Then::Anywhere, true, AttemptResult::Failed),
+        // Other refusals, and redirects, which are never followed with a credential.
+        _ => verdict(Then::Elsewhere, true, AttemptResult::Failed),
+    }
+}
+
+/// Whether a 429 says that the account has used up its money rather than its turn.
+fn is_quota(error: &UpstreamError) -> bool {
+    let says = |word: &Option<String>| word.as_deref().is_some_and(|word| word.contains("quota") || word.contains("billing"));
+    says(&error.code) || says(&error.kind)
+}
+
+/// A failed attempt, for the record and for the client.
+#[derive(Debug)]
+pub(super) struct Miss {
+    pub provider: ProviderId,
+    pub trouble: Trouble,
+    pub error: UpstreamError,
+    pub retry_after: Option<Duration>,
+    /// What to say when nothing but this stood in the way.
+    pub refusal: Option<Refusal>,
+}
+
+impl Miss {
+    /// The provider's status, or the one that says best what happened.
+    fn status(&self) -> u16 {
+        match self.trouble {
+            Trouble::Status(status) => status,
+            Trouble::Reported(status) => status.unwrap_or(502),
+            Trouble::Slow => 504,
+            Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unreachable => 503,
+            Trouble::Lost | Trouble::BadReply | Trouble::Empty => 502,
+        }
+    }
+
+    fn code(&self) -> &str {
+        match self.trouble {
+            Trouble::NoCredential => "no_credential",
+            Trouble::Unaffordable => "insufficient_quota",
+            Trouble::Unreachable => "unreachable",
+            Trouble::Lost => "connection_lost",
+            Trouble::Slow => "timeout",
+            Trouble::BadReply => "bad_reply",
+            Trouble::Empty => "empty_reply",
+            Trouble::Status(_) | Trouble::Reported(_) => self.error.code.as_deref().unwrap_or("provider_error"),
+        }
+    }
+}
+
+/// How long to wait before the same endpoint is asked again; none when it asked for more patience than we have.
+/// `random` is from 0 to 1; `repeats` is how often it was repeated already.
+pub(super) fn wait(miss: &Miss, repeats: u32, random: f64) -> Option<Duration> {
+    match (miss.retry_after, miss.trouble) {
+        (Some(asked), _) => (asked <= WAIT_MOST).then_some(asked),
+        // A limit without a word of when it ends is not tested by trying.
+        (None, Trouble::Status(429) | Trouble::Reported(Some(429))) => None,
+        (None, _) => {
+            let bound = WAIT_FIRST.saturating_mul(1 << repeats.min(8)).min(WAIT_MOST);
+            Some(bound.mul_f64(random.clamp(0.0, 1.0)))
+        }
+    }
+}
+
+/// What the client is told when every attempt has failed, and how that is booked.
+pub(super) fn give_up(mut misses: Vec<Miss>) -> (Refusal, Outcome) {
+    let outcome = match misses.last() {
+        Some(Miss { trouble: Trouble::Empty, .. }) => Outcome::Empty,
+        _ => Outcome::UpstreamError,
+    };
+    let own = misses.iter_mut().filter_map(|miss| miss.refusal.take()).last();
+    let tried = misses.iter().any(|miss| !matches!(miss.trouble, Trouble::NoCredential | Trouble::Unaffordable));
+    let last = misses.iter().rev().find(|miss| !matches!(miss.trouble, Trouble::NoCredential | Trouble::Unaffordable));
+    if let Some(Miss { trouble: Trouble::Status(_) | Trouble::Reported(_), error, .. }) = last
+        && let Some(Verdict { then: Then::Refuse(status), .. }) = last.map(|miss| judge(miss.trouble, &miss.error))
+    {
+        return (Refusal::of_provider(status, error.clone()), outcome);
+    }
+    match (tried, own) {
+        (false, Some(refusal)) => (refusal, outcome),
+        _ => (failed(&misses), outcome),
+    }
+}
+
+fn failed(misses: &[Miss]) -> Refusal {
+    let limited = |miss: &Miss| miss.status() == 429;
+    let last = misses.last().map_or(502, Miss::status);
+    let (code, message) = if !misses.is_empty() && misses.iter().all(limited) {
+        (FaultCode::ProviderRateLimited, "The provider of this model is limiting us.")
+    } else {
+        match last {
+            504 | 408 | 524 => (FaultCode::ProviderTimeout, "The provider took too long to answer."),
+            503 | 529 => (FaultCode::ProviderUnavailable, "The provider of this model cannot be reached, or is overloaded."),
+            _ => (FaultCode::ProviderFailed, "The provider failed to answer."),
+        }
+    };
+    let mut fault = Fault::new(code, message).metadata(previous_errors(misses));
+    let soonest = misses.iter().filter_map(|miss| miss.retry_after).min();
+    if code == FaultCode::ProviderRateLimited || soonest.is_some() {
+        let wait = soonest.unwrap_or(Duration::from_secs(1));
+        fault = fault.retry_after_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    }
+    fault.into()
+}
+
+/// Provider, code and status of each; never the raw words of a provider.
+fn previous_errors(misses: &[Miss]) -> String {
+    let list: Vec<_> = misses
+        .iter()
+        .map(|miss| json!({ "provider": miss.provider.as_str(), "code": miss.code(), "status": miss.status() }))
+        .collect();
+    json!({ "previous_errors": list }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn miss(trouble: Trouble) -> Miss {
+        let provider = "acme".parse().unwrap();
+        Miss { provider, trouble, error: UpstreamError::default(), retry_after: None, refusal: None }
+    }
+
+    #[test]
+    fn the_table_of_verdicts() {
+        use AttemptResult::*;
+        use Then::*;
+        for (trouble, then, is_hard, result) in [
+            (Trouble::Status(400), Refuse(400), false, Some(Refused)),
+            (Trouble::Status(413), Refuse(413), false, Some(Refused)),
+            (Trouble::Status(422), Refuse(422), false, Some(Refused)),
+            (Trouble::Status(401), Elsewhere, true, Some(Failed)),
+            (Trouble::Status(402), Elsewhere, true, Some(Failed)),
+            (Trouble::Status(403), Elsewhere, true, Some(Failed)),
+            (Trouble::Status(404), Elsewhere, true, Some(Failed)),
+            (Trouble::Status(405), Elsewhere, true, Some(Failed)),
+            (Trouble::Status(302), Elsewhere, true, Some(Failed)),
+            (Trouble::Status(408), Anywhere, false, Some(Failed)),
+            (Trouble::Status(429), Anywhere, false, Some(RateLimited)),
+            (Trouble::Status(500), Anywhere, true, Some(Failed)),
+            (Trouble::Status(503), Anywhere, false, Some(Failed)),
+            (Trouble::Status(504), Anywhere, true, Some(TimedOut)),
+            (Trouble::Status(529), Anywhere, false, Some(Failed)),
+            (Trouble::Reported(Some(400)), Refuse(400), false, Some(Refused)),
+            (Trouble::Reported(None), Anywhere, true, Some(Failed)),
+            (Trouble::Unreachable, Anywhere, true, Some(Unreachable)),
+            (Trouble::Lost, Elsewhere, true, Some(Cut)),
+            (Trouble::Slow, Elsewhere, true, Some(TimedOut)),
+            (Trouble::BadReply, Elsewhere, true, Some(Failed)),
+            (Trouble::NoCredential, Elsewhere, false, None),
+        ] {
+            let verdict = judge(trouble, &UpstreamError::default());
+            assert_eq!(verdict, Verdict { then, is_hard, result }, "{trouble:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_without_money_is_not_a_rate_limit() {
+        let error = UpstreamError { code: Some("insufficient_quota".to_owned()), ..UpstreamError::default() };
+        assert_eq!(judge(Trouble::Status(429), &error).then, Then::Elsewhere);
+    }
+
+    #[test]
+    fn the_last_word_fits_what_happened() {
+        for (troubles, status) in [
+            (&[Trouble::Status(500)][..], 502),
+            (&[Trouble::Status(401)], 502),
+            (&[Trouble::Status(404)], 502),
+            (&[Trouble::Status(429)], 429),
+            (&[Trouble::Status(429), Trouble::Status(500)], 502),
+            (&[Trouble::Status(503)], 503),
+            (&[Trouble::Status(529)], 503),
+            (&[Trouble::Unreachable], 503),
+            (&[Trouble::Slow], 504),
+            (&[Trouble::Lost], 502),
+            (&[Trouble::NoCredential], 503),
+            (&[Trouble::Status(500), Trouble::Status(422)], 422),
+        ] {
+            let (refusal, outcome) = give_up(troubles.iter().copied().map(miss).collect());
+            assert_eq!(refusal.fault.http_status(), status, "{troubles:?}");
+            assert_eq!(outcome, Outcome::UpstreamError);
+        }
+        assert_eq!(give_up(vec![miss(Trouble::Empty)]).1, Outcome::Empty);
+    }
+
+    #[test]
+    fn a_provider_limit_says_when_to_come_back() {
+        let mut limited = miss(Trouble::Status(429));
+        assert_eq!(wait(&limited, 0, 1.0), None);
+        limited.retry_after = Some(Duration::from_secs(7));
+        assert_eq!(wait(&limited, 0, 1.0), None, "too long to wait for");
+        let (refusal, _) = give_up(vec![limited]);
+        assert_eq!(refusal.fault.retry_after_ms, Some(7_000));
+        assert_eq!(
+            refusal.fault.metadata.as_deref(),
+            Some(r#"{"previous_errors":[{"code":"provider_error","provider":"acme","status":429}]}"#)
+        );
+    }
+
+    #[test]
+    fn waits_grow_and_are_jittered() {
+        let failed = miss(Trouble::Status(500));
+        assert_eq!(wait(&failed, 0, 1.0), Some(Duration::from_millis(100)));
+        assert_eq!(wait(&failed, 1, 0.5), Some(Duration::from_millis(100)));
+        assert_eq!(wait(&failed, 20, 1.0), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn money_that_is_missing_is_named_when_nothing_else_was_tried() {
+        let own = || Some(Refusal::new(FaultCode::InsufficientCredits, "no"));
+        let broke = Miss { refusal: own(), ..miss(Trouble::Unaffordable) };
+        assert_eq!(give_up(vec![broke]).0.fault.http_status(), 402);
+        let broke = Miss { refusal: own(), ..miss(Trouble::Unaffordable) };
+        assert_eq!(give_up(vec![broke, miss(Trouble::Slow)]).0.fault.http_status(), 504);
+    }
+}

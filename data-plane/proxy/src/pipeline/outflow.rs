@@ -1,0 +1,127 @@
+//! The body of an answer: nothing, a whole, or a stream that is still coming. Never fails: an error after the first byte is
+//! an event in the stream, and the body ends cleanly.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::relay::{Relay, Step, Waiting};
+use crate::connection::OpenRequest;
+
+/// The body of an answer.
+pub(crate) struct Outflow {
+    kind: Kind,
+    /// Marks the request as being served until its last byte is handed over.
+    _open: Option<OpenRequest>,
+}
+
+enum Kind {
+    Empty,
+    One(Bytes),
+    Many { parts: std::vec::IntoIter<Bytes>, left: u64 },
+    Waiting(Box<Waiting>),
+    Flow(Box<Relay>),
+}
+
+impl Outflow {
+    fn of(kind: Kind) -> Outflow {
+        Outflow { kind, _open: None }
+    }
+
+    /// Nothing.
+    pub fn empty() -> Outflow {
+        Outflow::of(Kind::Empty)
+    }
+
+    /// All of it at once.
+    pub fn one(bytes: Bytes) -> Outflow {
+        Outflow::of(if bytes.is_empty() { Kind::Empty } else { Kind::One(bytes) })
+    }
+
+    /// All of it in pieces.
+    pub fn many(parts: Vec<Bytes>) -> Outflow {
+        let mut parts: Vec<Bytes> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        match parts.len() {
+            0 | 1 => Outflow::one(parts.pop().unwrap_or_default()),
+            _ => {
+                let left = parts.iter().map(|part| part.len() as u64).sum();
+                Outflow::of(Kind::Many { parts: parts.into_iter(), left })
+            }
+        }
+    }
+
+    /// A stream whose first output is there.
+    pub fn flow(relay: Box<Relay>) -> Outflow {
+        Outflow::of(Kind::Flow(relay))
+    }
+
+    /// A stream that has none yet.
+    pub fn waiting(waiting: Waiting) -> Outflow {
+        Outflow::of(Kind::Waiting(Box::new(waiting)))
+    }
+
+    /// Keeps the request open for as long as this body lives.
+    pub fn holding(mut self, open: OpenRequest) -> Outflow {
+        self._open = Some(open);
+        self
+    }
+}
+
+impl Body for Outflow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = match &mut self.kind {
+            Kind::Empty => None,
+            Kind::One(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Empty;
+                Some(bytes)
+            }
+            Kind::Many { parts, left } => {
+                let next = parts.next();
+                *left = left.saturating_sub(next.as_ref().map_or(0, |part| part.len() as u64));
+                next
+            }
+            Kind::Flow(relay) => std::task::ready!(relay.poll_next(cx)),
+            Kind::Waiting(waiting) => match std::task::ready!(waiting.poll_next(cx)) {
+                Step::Comment(bytes) => Some(bytes),
+                Step::Last(bytes) => {
+                    self.kind = Kind::Empty;
+                    Some(bytes)
+                }
+                Step::Flow(relay) => {
+                    self.kind = Kind::Flow(relay);
+                    return self.poll_frame(cx);
+                }
+            },
+        };
+        if next.is_none() {
+            self.kind = Kind::Empty;
+        }
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Many { left, .. } => *left == 0,
+            Kind::One(_) | Kind::Waiting(_) | Kind::Flow(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Many { left, .. } => SizeHint::with_exact(*left),
+            Kind::Waiting(_) | Kind::Flow(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A fault on its way to the client, with words that are not ours: a provider's own code, or the flaw of a body.
+//! Never carries an internal cause.
+
+use std::borrow::Cow;
+
+use codec::{BodyFault, UpstreamError};
+use domain::faults::{Fault, FaultCode};
+
+/// Why a request ends in an error.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub fault: Fault,
+    /// In place of the row's code.
+    pub code: Option<Cow<'static, str>>,
+    /// In place of the row's type.
+    pub kind: Option<String>,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal { fault, code: None, kind: None }
+    }
+}
+
+impl From<BodyFault> for Refusal {
+    fn from(flaw: BodyFault) -> Refusal {
+        let mut fault = Fault::new(FaultCode::InvalidRequest, flaw.message);
+        fault.param = flaw.param.map(Cow::Owned);
+        Refusal { fault, code: Some(Cow::Borrowed(flaw.kind.code())), kind: None }
+    }
+}
+
+impl Refusal {
+    /// A fault with its message.
+    pub fn new(code: FaultCode, message: impl Into<Cow<'static, str>>) -> Refusal {
+        Fault::new(code, message).into()
+    }
+
+    /// A provider's own refusal of the request as it is, passed on with its words.
+    pub fn of_provider(status: u16, error: UpstreamError) -> Refusal {
+        let message = match error.message.is_empty() {
+            true => Cow::Borrowed("The provider refused the request."),
+            false => Cow::Owned(error.message),
+        };
+        let mut fault = Fault::new(FaultCode::ProviderRefused, message).status(status);
+        fault.param = error.param.map(Cow::Owned);
+        Refusal { fault, code: error.code.map(Cow::Owned), kind: error.kind }
+    }
+
+    /// The code as the client sees it.
+    pub fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or(self.fault.code.row().code)
+    }
+
+    /// The type as the client sees it.
+    pub fn kind(&self) -> &str {
+        self.kind.as_deref().unwrap_or(self.fault.code.row().kind)
+    }
+}

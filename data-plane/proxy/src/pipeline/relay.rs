@@ -1,0 +1,381 @@
+//! Passes a stream on: provider bytes through the bridge to the client, counting as they pass, until the stream ends, the
+//! client leaves, the hold is used up, or a limit is reached. Every end settles the ticket before the last byte goes out.
+//! Never falls over to another endpoint: the client has seen output.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use codec::{InBand, StreamEnd, StreamPass};
+use domain::{
+    faults::{Fault, FaultCode},
+    usage::Outcome,
+};
+use http_body::Body as _;
+use link::cell::Denied;
+
+use super::{
+    Refusal, Visit,
+    admit::refused,
+    answer,
+    attempt::{Answer, Flow, pricer},
+    settle::{Ending, Ticket},
+};
+use crate::{
+    alarm::{Alarm, Tick, Ticks},
+    offers::Lane,
+    purse::{Holds, Pool},
+    upstream::ReplyBody,
+};
+
+/// Answer tokens that a hold is extended by at once.
+const EXTENSION: u64 = 2_048;
+/// How many tokens before its end an extension is asked for.
+const MARGIN: u64 = 512;
+/// How long and how far a provider's connection is read on after the stream said that it was done.
+const REST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const REST_MOST: usize = 64 * 1024;
+
+/// Attempts that go on.
+pub(crate) type Run = Pin<Box<dyn Future<Output = Result<Answer, Refusal>>>>;
+type Extension = Pin<Box<dyn Future<Output = Result<Holds, (Pool, Denied)>>>>;
+
+/// A stream on its way to the client.
+pub(crate) struct Relay {
+    visit: Rc<Visit>,
+    lane: Rc<Lane>,
+    /// Gone once the request is settled.
+    ticket: Option<Ticket>,
+    /// Gone once nothing more of it is wanted.
+    body: Option<ReplyBody>,
+    pass: StreamPass,
+    ended: Option<StreamEnd>,
+    queue: VecDeque<Bytes>,
+    /// The model as the client knows it.
+    model: String,
+    /// Bytes of the answer that may still come.
+    room: u64,
+    cover: Cover,
+    alarm: Alarm,
+    stall: Ticks,
+    stall_due: Tick,
+    comment_due: Tick,
+}
+
+/// How far the money reaches.
+struct Cover {
+    /// Estimated answer tokens that are paid for; without end where the provider was given a limit that the hold covers.
+    tokens: u64,
+    extension: Option<Extension>,
+    /// Why there will be no more.
+    denied: Option<Refusal>,
+}
+
+impl Relay {
+    pub fn new(visit: Rc<Visit>, ticket: Ticket, lane: Rc<Lane>, model: String, flow: Flow) -> Relay {
+        let Flow { body, pass, held, ended } = flow;
+        let worker = &visit.worker;
+        let settings = &worker.gate.settings;
+        let stall = Ticks::of(settings.timeouts.provider_stall.get());
+        let mut relay = Relay {
+            room: settings.limits.answer.get(),
+            cover: Cover { tokens: covered(&ticket), extension: None, denied: None },
+            alarm: worker.alarms.alarm(),
+            stall,
+            stall_due: worker.alarms.after(stall),
+            comment_due: Tick::NEVER,
+            lane,
+            ticket: Some(ticket),
+            body: Some(body),
+            pass,
+            ended,
+            queue: held,
+            model,
+            visit,
+        };
+        relay.schedule_comment();
+        relay
+    }
+
+    /// The next bytes for the client; none at the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.queue.pop_front() {
+                return Poll::Ready(Some(bytes));
+            }
+            if self.ticket.is_none() {
+                return Poll::Ready(None);
+            }
+            if let Some(end) = self.ended.take() {
+                self.finish(end, cx);
+            } else if self.poll_step(cx).is_pending() {
+                std::task::ready!(self.poll_idle(cx));
+            }
+        }
+    }
+
+    /// Takes one piece from the provider, unless the money does not reach.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(refusal) = std::task::ready!(self.poll_cover(cx)) {
+            self.fail(&refusal, Outcome::HoldExhausted);
+            return Poll::Ready(());
+        }
+        let Some(body) = &mut self.body else { return Poll::Ready(self.end()) };
+        match std::task::ready!(Pin::new(body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    self.take(data);
+                }
+            }
+            // How it broke is not the client's business; what came before it is judged.
+            Some(Err(_)) | None => self.end(),
+        }
+        Poll::Ready(())
+    }
+
+    fn take(&mut self, data: Bytes) {
+        self.room = self.room.saturating_sub(data.len() as u64);
+        let out = self.pass.push(data, &mut pricer(self.lane.prices()));
+        if !out.is_empty() {
+            self.queue.push_back(out);
+        }
+        self.stall_due = self.visit.worker.alarms.after(self.stall);
+        self.schedule_comment();
+        if !self.pass.is_open() {
+            self.end();
+        } else if self.room == 0 {
+            self.fail(&Refusal::new(FaultCode::StreamCut, "The answer is larger than the gateway passes on."), Outcome::Capped);
+        }
+    }
+
+    fn schedule_comment(&mut self) {
+        let keepalive = &self.visit.worker.gate.settings.keepalive;
+        if !keepalive.first.get().is_zero() {
+            self.comment_due = self.visit.worker.alarms.after(self.visit.worker.comment_every);
+        }
+    }
+
+    /// The provider's body is over: the last bytes, and the judgement.
+    fn end(&mut self) {
+        let (rest, end) = self.pass.end(&mut pricer(self.lane.prices()));
+        if !rest.is_empty() {
+            self.queue.push_back(rest);
+        }
+        self.ended = Some(end);
+    }
+
+    fn finish(&mut self, end: StreamEnd, cx: &mut Context<'_>) {
+        match end {
+            StreamEnd::Finished => {
+                self.settle(outcome_of(&self.pass));
+                self.let_go(cx);
+            }
+            StreamEnd::InBandError(error) => {
+                let message = if error.message.is_empty() { "The provider failed in mid-stream.".into() } else { error.message };
+                let refusal = Refusal { code: None, kind: None, fault: Fault::new(FaultCode::StreamCut, message) };
+                self.fail(&refusal, Outcome::UpstreamCut);
+            }
+            StreamEnd::Truncated | StreamEnd::Oversized | StreamEnd::Empty => {
+                let message = "The provider stopped before the answer was finished.";
+                self.fail(&Refusal::new(FaultCode::StreamCut, message), Outcome::UpstreamCut);
+            }
+        }
+    }
+
+    /// Nothing came from the provider and nothing is owed to the client: a sign of life, an end, or patience.
+    fn poll_idle(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let alarms = self.visit.worker.alarms.clone();
+        if alarms.is_past(self.visit.deadline) {
+            let message = "The answer took longer than a request may take.";
+            self.fail(&Refusal::new(FaultCode::ProviderTimeout, message), Outcome::Capped);
+        } else if alarms.is_past(self.stall_due) {
+            self.fail(&Refusal::new(FaultCode::StreamCut, "The provider went silent."), Outcome::UpstreamCut);
+        } else if alarms.is_past(self.comment_due) {
+            self.queue.push_back(self.visit.worker.comment.clone());
+            self.schedule_comment();
+        } else {
+            self.alarm.set(self.visit.deadline.or_sooner(self.stall_due).or_sooner(self.comment_due));
+            self.alarm.register(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends the stream with an error that the client can read.
+    fn fail(&mut self, refusal: &Refusal, outcome: Outcome) {
+        let tap = self.pass.tap();
+        let place = InBand {
+            id: tap.upstream_id(),
+            model: &self.model,
+            provider: self.lane.route.provider.id.as_str(),
+            created: tap.created(),
+        };
+        let event = answer::in_band(&self.visit, refusal, &place);
+        self.queue.push_back(event);
+        self.body = None;
+        self.settle(outcome);
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        self.cover.extension = None;
+        if let Some(ticket) = self.ticket.take() {
+            let status = self.visit.status().unwrap_or(200);
+            ticket.close(&Ending { outcome, tap: Some(self.pass.tap()), status });
+        }
+    }
+
+    /// Reads the little that may follow the end, so that the connection can be used again.
+    fn let_go(&mut self, cx: &mut Context<'_>) {
+        let Some(mut body) = self.body.take() else { return };
+        let mut room = REST_MOST;
+        loop {
+            match Pin::new(&mut body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => room = room.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+                Poll::Ready(Some(Err(_)) | None) => return,
+                Poll::Pending => break,
+            }
+            if room == 0 {
+                return;
+            }
+        }
+        let alarm = self.visit.worker.alarms.alarm();
+        let due = self.visit.worker.alarms.at(REST_PATIENCE);
+        tokio::task::spawn_local(async move {
+            let rest = async {
+                while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                    room = room.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                    if room == 0 {
+                        break;
+                    }
+                }
+            };
+            let _ = alarm.limit(due, rest).await;
+        });
+    }
+
+    /// Ready while what has been relayed is paid for. More is asked for in time, so that it seldom waits.
+    fn poll_cover(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let used = self.pass.tap().estimated_output_tokens();
+        if used.saturating_add(MARGIN) < self.cover.tokens && self.cover.extension.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.extend(cx);
+        if used < self.cover.tokens {
+            return Poll::Ready(Ok(()));
+        }
+        match self.cover.denied.take() {
+            Some(refusal) => Poll::Ready(Err(refusal)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn extend(&mut self, cx: &mut Context<'_>) {
+        let Some(ticket) = &mut self.ticket else { return };
+        let choices = ticket.sizing().map_or(1, |sizing| sizing.choices);
+        let tokens = EXTENSION.saturating_mul(choices);
+        let amount = domain::pricing::ceiling(0, tokens, self.lane.prices());
+        let cover = &mut self.cover;
+        let Some(holds) = ticket.holds() else { return };
+        if cover.extension.is_none() && cover.denied.is_none() {
+            if holds.extend_now(amount) {
+                cover.tokens = cover.tokens.saturating_add(tokens);
+                return;
+            }
+            cover.extension = Some(Box::pin(holds.extension(amount)));
+        }
+        let Some(extension) = &mut cover.extension else { return };
+        match extension.as_mut().poll(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(more)) => {
+                holds.join(more);
+                cover.tokens = cover.tokens.saturating_add(tokens);
+            }
+            Poll::Ready(Err((pool, denied))) => cover.denied = Some(refused(pool, denied, None)),
+        }
+        cover.extension = None;
+    }
+}
+
+/// The answer tokens that a ticket's money pays for. A provider that was given a limit keeps to it by itself.
+fn covered(ticket: &Ticket) -> u64 {
+    let output = ticket.output();
+    match ticket.sizing() {
+        Some(sizing) if sizing.limit.is_none() && output.limit.is_none() => output.tokens.saturating_mul(sizing.choices),
+        _ => u64::MAX,
+    }
+}
+
+/// A finish that says "error" is none.
+fn outcome_of(pass: &StreamPass) -> Outcome {
+    if pass.tap().finish_reason() == "error" { Outcome::UpstreamCut } else { Outcome::Finished }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            let outcome = Ticket::outcome_of_drop(&self.visit, self.pass.tap().has_output());
+            self.settle(outcome);
+        }
+    }
+}
+
+/// A stream that was committed by a sign of life before there was output; the attempts go on in here.
+pub(crate) struct Waiting {
+    visit: Rc<Visit>,
+    run: Run,
+    alarm: Alarm,
+}
+
+/// What a waiting stream gives next.
+pub(crate) enum Step {
+    /// A sign of life.
+    Comment(Bytes),
+    /// The error that ends it.
+    Last(Bytes),
+    /// Output has come.
+    Flow(Box<Relay>),
+}
+
+impl Waiting {
+    /// A stream that owes its first sign of life now.
+    pub fn new(visit: &Rc<Visit>, run: Run, alarm: Alarm) -> Waiting {
+        alarm.set(alarm.clock().now());
+        Waiting { visit: visit.clone(), run, alarm }
+    }
+
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if self.alarm.is_due() {
+            self.alarm.set(self.alarm.clock().after(self.visit.worker.comment_every));
+            return Poll::Ready(Step::Comment(self.visit.worker.comment.clone()));
+        }
+        match self.run.as_mut().poll(cx) {
+            Poll::Ready(Ok(Answer::Flow { visit, ticket, lane, model, flow })) => {
+                Poll::Ready(Step::Flow(Box::new(Relay::new(visit, ticket, lane, model, flow))))
+            }
+            Poll::Ready(Ok(Answer::Whole { .. })) => {
+                Poll::Ready(Step::Last(self.last(&Refusal::new(FaultCode::Internal, "The answer is not a stream."))))
+            }
+            Poll::Ready(Err(refusal)) => Poll::Ready(Step::Last(self.last(&refusal))),
+            Poll::Pending => {
+                self.alarm.register(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn last(&self, refusal: &Refusal) -> Bytes {
+        let lane = self.visit.lane();
+        let place = InBand {
+            id: "",
+            model: lane.as_ref().map_or("", |lane| lane.route.endpoint.model.as_str()),
+            provider: lane.as_ref().map_or("", |lane| lane.route.provider.id.as_str()),
+            created: u64::try_from(self.visit.started_at.seconds()).unwrap_or(0),
+        };
+        answer::in_band(&self.visit, refusal, &place)
+    }
+}

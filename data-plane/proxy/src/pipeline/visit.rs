@@ -1,0 +1,181 @@
+//! One request as everybody along the corridor may know it: its id, its clock, its client, and what the headers of any
+//! answer to it will say. Filled on the way; never decides anything.
+
+use std::{
+    cell::{Cell, OnceCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use codec::Surface;
+use domain::{ids::RequestId, time::Timestamp};
+use http::{HeaderMap, HeaderValue};
+use runtime::telemetry::{TRACE, adopt};
+use tracing::{Span, field::Empty, info_span};
+
+use crate::{
+    alarm::Tick,
+    connection::Connection,
+    offers::Lane,
+    purse::Purse,
+    worker::Worker,
+};
+
+/// One request.
+pub(crate) struct Visit {
+    pub worker: Rc<Worker>,
+    pub connection: Rc<Connection>,
+    pub id: RequestId,
+    /// Which spelling of errors the client's path asks for.
+    pub surface: Surface,
+    pub started_at: Timestamp,
+    /// On the clock that does not jump.
+    pub started: Duration,
+    /// When it must be over, all attempts together.
+    pub deadline: Tick,
+    /// What to say to a web page that asks, if one does.
+    pub allow_origin: Option<HeaderValue>,
+    /// The span of the whole request; disabled while traces are off.
+    pub span: Span,
+    /// The key, once it is known.
+    purse: OnceCell<Rc<Purse>>,
+    /// When the client's body was complete.
+    body_came: Cell<Duration>,
+    /// What the gateway added before the first byte went upstream.
+    added: Cell<Option<Duration>>,
+    /// Where the last attempt went, and how many there were.
+    lane: std::cell::RefCell<Option<Rc<Lane>>>,
+    attempts: Cell<u32>,
+    /// The limit that the gateway had to set.
+    token_limit: Cell<Option<u64>>,
+    /// The status of the head that was made; 0 before.
+    status: Cell<u16>,
+}
+
+impl Visit {
+    /// A request whose head has just come.
+    pub fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>, surface: Surface, allow_origin: Option<HeaderValue>) -> Visit {
+        let clock = &worker.gate.clock;
+        let (now_us, started) = (clock.now_us(), clock.monotonic());
+        Visit {
+            id: RequestId::new(u64::try_from(now_us / 1_000).unwrap_or(0), rand::random()),
+            worker: worker.clone(),
+            connection: connection.clone(),
+            surface,
+            started_at: Timestamp::from_us(now_us),
+            started,
+            deadline: worker.alarms.at(worker.timeouts.request.get()),
+            allow_origin,
+            span: Span::none(),
+            purse: OnceCell::new(),
+            body_came: Cell::new(started),
+            added: Cell::new(None),
+            lane: Default::default(),
+            attempts: Cell::new(0),
+            token_limit: Cell::new(None),
+            status: Cell::new(0),
+        }
+    }
+
+    /// Opens the request's span, as a child of the caller's if the headers name one.
+    pub fn trace(&mut self, headers: &HeaderMap) {
+        let span = info_span!(
+            target: TRACE, "chat",
+            otel.name = Empty,
+            otel.kind = "server",
+            request.id = %self.id,
+            client.request.id = Empty,
+            org.id = Empty,
+            key.id = Empty,
+            gen_ai.operation.name = "chat",
+            gen_ai.request.model = Empty,
+            gen_ai.response.model = Empty,
+            gen_ai.provider.name = Empty,
+            gen_ai.response.id = Empty,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            http.response.status_code = Empty,
+            tollgate.outcome = Empty,
+            tollgate.cost_nano_usd = Empty,
+            error.type = Empty,
+        );
+        if !span.is_disabled() {
+            adopt(&span, headers);
+            if let Some(text) = headers.get("x-request-id").and_then(|value| value.to_str().ok()) {
+                // The client's own id is kept apart from ours; 64 letters are enough to find it again.
+                span.record("client.request.id", text.get(..64).unwrap_or(text));
+            }
+            self.span = span;
+        }
+    }
+
+    /// Remembers whose request it is.
+    pub fn is_of(&self, purse: &Rc<Purse>) {
+        if !self.span.is_disabled() {
+            self.span.record("org.id", tracing::field::display(purse.org.id));
+            self.span.record("key.id", tracing::field::display(purse.key));
+        }
+        let _ = self.purse.set(purse.clone());
+    }
+
+    /// Whose request it is, once that is known.
+    pub fn purse(&self) -> Option<&Rc<Purse>> {
+        self.purse.get()
+    }
+
+    /// The time since arrival.
+    pub fn age(&self) -> Duration {
+        self.worker.gate.clock.monotonic().saturating_sub(self.started)
+    }
+
+    /// The client's body is complete: what comes now is our time.
+    pub fn body_came(&self) {
+        self.body_came.set(self.worker.gate.clock.monotonic());
+    }
+
+    /// An attempt begins. The first one ends the time that the gateway added.
+    pub fn goes_to(&self, lane: &Rc<Lane>) {
+        self.attempts.set(self.attempts.get() + 1);
+        *self.lane.borrow_mut() = Some(lane.clone());
+        if self.added.get().is_none() {
+            let added = self.worker.gate.clock.monotonic().saturating_sub(self.body_came.get());
+            self.added.set(Some(added));
+            self.worker.tally.overhead(added);
+        }
+    }
+
+    /// What the gateway added; while nothing has gone upstream, what it has added so far.
+    pub fn added(&self) -> Duration {
+        self.added.get().unwrap_or_else(|| self.worker.gate.clock.monotonic().saturating_sub(self.body_came.get()))
+    }
+
+    /// How many attempts were begun.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.get()
+    }
+
+    /// Where the last attempt went.
+    pub fn lane(&self) -> Option<Rc<Lane>> {
+        self.lane.borrow().clone()
+    }
+
+    /// The answer was limited to so many tokens by us.
+    pub fn limits_tokens(&self, limit: u64) {
+        self.token_limit.set(Some(limit));
+    }
+
+    /// The limit that the gateway had to set.
+    pub fn token_limit(&self) -> Option<u64> {
+        self.token_limit.get()
+    }
+
+    /// The head of the answer is made.
+    pub fn shows(&self, status: u16) {
+        self.status.set(status);
+    }
+
+    /// The status that the client has been shown, if any.
+    pub fn status(&self) -> Option<u16> {
+        (self.status.get() != 0).then_some(self.status.get())
+    }
+}

@@ -1,0 +1,123 @@
+//! The few things the spool asks of a disk, as a seam: simulation and tests put one in its place that loses what was
+//! not synced, tears writes and fails. Never decides what is in a file. All calls block.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use runtime::files::{FolderLock, write_atomic};
+
+/// A file in the spool's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub name: String,
+    /// Length in bytes.
+    pub len: u64,
+    /// Last change, in unix microseconds.
+    pub modified_us: i64,
+}
+
+/// Where segments live.
+pub trait Disk: Send + Sync {
+    /// The files of a folder, in no order; the folder is made when it is missing.
+    fn list(&self, folder: &Path) -> io::Result<Vec<Found>>;
+    /// Makes a new file, whose name survives a crash once this has returned.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Appender>>;
+    /// At most `limit` bytes from `offset`; fewer only at the end of the file.
+    fn read(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>>;
+    /// Makes everything that a reader of the file sees now survive a crash.
+    fn sync(&self, path: &Path) -> io::Result<()>;
+    /// Replaces a small file as a whole or not at all.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// A file that only grows.
+pub trait Appender: Send {
+    /// Adds bytes at the end; after an error any part of them may be there.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once everything appended survives a crash. After an error nothing is known about what was appended
+    /// since the last success, and asking again proves nothing.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The machine's disk, with the folder locked against a second process.
+pub struct RealDisk {
+    _lock: FolderLock,
+}
+
+impl RealDisk {
+    /// Makes the folder when it is missing and takes its lock.
+    ///
+    /// # Errors
+    /// When another process holds the lock, or the folder cannot be made.
+    pub fn new(folder: &Path) -> Result<RealDisk, super::Error> {
+        make_folder(folder).map_err(super::Error::disk("make", folder))?;
+        Ok(RealDisk { _lock: FolderLock::take(folder)? })
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+impl Disk for RealDisk {
+    fn list(&self, folder: &Path) -> io::Result<Vec<Found>> {
+        make_folder(folder)?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (Ok(name), meta) = (entry.file_name().into_string(), entry.metadata()?) else { continue };
+            if meta.is_file() {
+                let since = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let modified_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+                found.push(Found { name, len: meta.len(), modified_us });
+            }
+        }
+        Ok(found)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Appender>> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        sync_parent(path)?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    fn read(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        write_atomic(path, bytes, 0o600).map_err(io::Error::other)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+struct RealFile(File);
+
+impl Appender for RealFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}

@@ -1,0 +1,212 @@
+//! What workers put into the spool: one ring for each worker, so that none waits for another. Room for an intent and a
+//! terminal is taken at admission, since a request that is dropped cannot wait for it.
+//! Never encodes and never touches the disk: next room `flusher`.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+
+use domain::usage::{Intent, UsageRecord};
+
+/// Entries that one ring holds at most. A request counts for two until its intent is on disk, then for one.
+const RING: usize = 1 << 16;
+
+/// Why a request cannot be admitted: it could not be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolFull {
+    /// What is not yet reported fills the spool.
+    #[error("the spool is full of records that are not reported yet")]
+    Cap,
+    /// Too many requests of one worker are open.
+    #[error("too many requests are open on this worker")]
+    Crowded,
+    /// The disk does not keep what it is given.
+    #[error("the spool's disk fails")]
+    Disk,
+}
+
+/// Whether requests may be admitted, as the flusher last saw it.
+#[derive(Default)]
+pub(super) struct Admission(AtomicU8);
+
+impl Admission {
+    pub(super) fn set(&self, refusal: Option<SpoolFull>) {
+        let code = match refusal {
+            None => 0,
+            Some(SpoolFull::Cap) => 1,
+            Some(SpoolFull::Crowded) => 2,
+            Some(SpoolFull::Disk) => 3,
+        };
+        self.0.store(code, Ordering::Release);
+    }
+
+    pub(super) fn check(&self) -> Result<(), SpoolFull> {
+        match self.0.load(Ordering::Acquire) {
+            0 => Ok(()),
+            1 => Err(SpoolFull::Cap),
+            2 => Err(SpoolFull::Crowded),
+            _ => Err(SpoolFull::Disk),
+        }
+    }
+}
+
+/// Wakes the spool thread when it sleeps.
+#[derive(Default)]
+pub(super) struct Bell {
+    thread: OnceLock<Thread>,
+    asleep: AtomicBool,
+}
+
+impl Bell {
+    /// Names the thread that is to be woken.
+    pub(super) fn listen(&self) {
+        let _ = self.thread.set(std::thread::current());
+    }
+
+    /// Says whether the thread is about to sleep. To be said before it looks for work the last time, so that whoever
+    /// brings work after that look sees it.
+    pub(super) fn set_asleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Ordering::SeqCst);
+    }
+
+    pub(super) fn ring(&self) {
+        // Looking first keeps the line shared between workers while the thread is awake.
+        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
+            self.thread.get().inspect(|thread| thread.unpark());
+        }
+    }
+}
+
+/// What is handed to the spool thread.
+pub(super) enum Entry {
+    Intent(Arc<Intent>),
+    Terminal(Box<UsageRecord>),
+    /// The request was dropped without a terminal: it gets the one of a dead gateway.
+    Abandoned(Arc<Intent>),
+}
+
+pub(super) struct Ring {
+    entries: Mutex<Vec<Entry>>,
+    /// Entries that are in here or promised.
+    taken: AtomicUsize,
+    /// Requests that are admitted and not ended.
+    outstanding: AtomicUsize,
+    admission: Arc<Admission>,
+    bell: Arc<Bell>,
+}
+
+impl Ring {
+    pub(super) fn new(admission: Arc<Admission>, bell: Arc<Bell>) -> Arc<Ring> {
+        Arc::new(Ring {
+            entries: Mutex::default(),
+            taken: AtomicUsize::new(0),
+            outstanding: AtomicUsize::new(0),
+            admission,
+            bell,
+        })
+    }
+
+    fn push(&self, entry: Entry) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.bell.ring();
+    }
+
+    /// Moves everything to the end of `batch`, which is empty or keeps what it has.
+    pub(super) fn drain_into(&self, batch: &mut Vec<Entry>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if batch.is_empty() {
+            std::mem::swap(&mut *entries, batch);
+        } else {
+            batch.append(&mut entries);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Gives room back, once entries are on disk or will never come.
+    pub(super) fn release(&self, entries: usize) {
+        self.taken.fetch_sub(entries, Ordering::AcqRel);
+    }
+
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Acquire)
+    }
+}
+
+/// A worker's way into the spool. Clones share one ring.
+#[derive(Clone)]
+pub struct SpoolWriter {
+    pub(super) ring: Arc<Ring>,
+}
+
+impl SpoolWriter {
+    /// Takes room for one intent and one terminal; after this neither can fail.
+    ///
+    /// # Errors
+    /// [`SpoolFull`] when a request could not be recorded and so must not be admitted.
+    pub fn reserve(&self) -> Result<Slot, SpoolFull> {
+        let ring = &self.ring;
+        ring.admission.check()?;
+        if ring.taken.fetch_add(2, Ordering::AcqRel) + 2 > RING {
+            ring.release(2);
+            return Err(SpoolFull::Crowded);
+        }
+        ring.outstanding.fetch_add(1, Ordering::AcqRel);
+        Ok(Slot { ring: ring.clone(), intent: None, is_over: false })
+    }
+}
+
+/// The room of one admitted request. Dropped after its intent without a terminal, it ends the request as aborted by
+/// the gateway; dropped before, it gives the room back.
+pub struct Slot {
+    ring: Arc<Ring>,
+    intent: Option<Arc<Intent>>,
+    is_over: bool,
+}
+
+impl Slot {
+    /// Notes what is about to be tried; only the first call counts.
+    pub fn intent(&mut self, intent: Intent) {
+        if self.intent.is_none() {
+            let intent = Arc::new(intent);
+            self.ring.push(Entry::Intent(intent.clone()));
+            self.intent = Some(intent);
+        }
+    }
+
+    /// Ends the request. May be called from any thread, from `Drop` too.
+    pub fn terminal(mut self, record: UsageRecord) {
+        self.end(Entry::Terminal(Box::new(record)));
+    }
+
+    fn end(&mut self, entry: Entry) {
+        self.is_over = true;
+        if self.intent.is_none() {
+            self.ring.release(1);
+        }
+        // The count falls after the push: who sees no outstanding request also sees its last entry.
+        self.ring.push(entry);
+        self.ring.outstanding.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        match self.intent.take() {
+            Some(intent) => {
+                // `end` gives back the room of an intent that never came; this one did.
+                self.intent = Some(intent.clone());
+                self.end(Entry::Abandoned(intent));
+            }
+            None => {
+                self.ring.release(2);
+                self.ring.outstanding.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+}

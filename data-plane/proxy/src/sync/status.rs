@@ -1,0 +1,165 @@
+//! How the link to the controller stands, for readiness, metrics and whoever waits. Written by the tasks of this room,
+//! read by anyone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use runtime::clock::Clock;
+use tokio::sync::{Notify, watch};
+
+/// How long a first connection is waited for before a cached snapshot alone makes a proxy ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the secrets of a first snapshot are waited for.
+const SECRETS: Duration = Duration::from_secs(3);
+
+/// See the module's head.
+pub struct Status {
+    clock: Arc<dyn Clock>,
+    revision: AtomicU64,
+    head: AtomicU64,
+    /// When the controller was last heard of, in milliseconds of the clock.
+    heard_at: AtomicU64,
+    is_fenced: AtomicBool,
+    stages: watch::Sender<Stages>,
+    /// The controller answered somebody while the stream was down.
+    reachable: Notify,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Stages {
+    /// A whole snapshot is in.
+    whole: bool,
+    /// The stream stands.
+    connected: bool,
+    /// The secrets that the snapshot names were asked for and answered.
+    secrets: bool,
+    ready: bool,
+}
+
+impl Status {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Arc<Status> {
+        let status = Status {
+            clock,
+            revision: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            heard_at: AtomicU64::new(0),
+            is_fenced: AtomicBool::new(false),
+            stages: watch::Sender::new(Stages::default()),
+            reachable: Notify::new(),
+        };
+        status.heard_at.store(status.now_ms(), Ordering::Relaxed);
+        Arc::new(status)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn stages(&self) -> Stages {
+        *self.stages.borrow()
+    }
+
+    /// Whether requests can be served: the first whole snapshot is in, from the cache or the controller, with the
+    /// secrets it names if the controller can be reached.
+    pub fn is_ready(&self) -> bool {
+        self.stages().ready
+    }
+
+    /// Returns once requests can be served.
+    pub async fn ready(&self) {
+        let mut stages = self.stages.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stages.wait_for(|stages| stages.ready).await;
+    }
+
+    /// Whether the stream to the controller stands.
+    pub fn connected(&self) -> bool {
+        self.stages().connected
+    }
+
+    /// Everything up to this revision is served.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// The newest revision that the controller spoke of.
+    pub fn head_revision(&self) -> u64 {
+        self.head.load(Ordering::Relaxed)
+    }
+
+    /// How long nothing has been heard from the controller.
+    pub fn staleness(&self) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(self.heard_at.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a newer process with this proxy's name has been seen: this one can finish what it holds, no more.
+    pub fn is_fenced(&self) -> bool {
+        self.is_fenced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_fenced(&self) {
+        self.is_fenced.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_revision(&self, revision: u64) {
+        self.revision.store(revision, Ordering::Relaxed);
+        self.head.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_head(&self, revision: u64) {
+        self.head.store(revision, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_whole(&self) {
+        self.stages.send_modify(|stages| stages.whole = true);
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.stages().whole
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.stages.send_modify(|stages| stages.connected = connected);
+        if connected {
+            self.heard();
+        }
+    }
+
+    pub(super) fn set_secrets(&self) {
+        if self.stages().whole {
+            self.stages.send_if_modified(|stages| !std::mem::replace(&mut stages.secrets, true));
+        }
+    }
+
+    /// A message came on the stream.
+    pub(super) fn heard(&self) {
+        self.heard_at.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// The controller answered a call: if the stream is down, it need not stay down.
+    pub(super) fn answered(&self) {
+        if !self.connected() {
+            self.reachable.notify_one();
+        }
+    }
+
+    /// Returns when the controller answers somebody.
+    pub(super) async fn reachable(&self) {
+        self.reachable.notified().await;
+    }
+
+    /// Watches the stages until requests can be served.
+    pub(super) async fn become_ready(self: Arc<Self>) {
+        let mut stages = self.stages.subscribe();
+        let _ = stages.wait_for(|stages| stages.whole).await;
+        let connected = stages.wait_for(|stages| stages.connected);
+        if tokio::time::timeout(PATIENCE, connected).await.is_ok() {
+            let has_secrets = stages.wait_for(|stages| stages.secrets || !stages.connected);
+            if tokio::time::timeout(SECRETS, has_secrets).await.is_err() {
+                tracing::warn!("serving without all of the providers' secrets: the controller has not sent them yet");
+            }
+        }
+        self.stages.send_modify(|stages| stages.ready = true);
+    }
+}

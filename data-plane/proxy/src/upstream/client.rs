@@ -1,0 +1,274 @@
+//! Sends one request to one provider and hands back the head of its answer with the body still to come. A kept
+//! connection that turns out closed is replaced without the caller noticing, as long as nothing was sent on it.
+//! Sets no timer but for connecting; never follows a redirect, never tries twice what a provider may have seen.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+
+use super::body::{HttpBody, ReplyBody, Segments};
+use super::connect::{Connector, Proxy};
+use super::dns::Dns;
+use super::line::{Count, Line};
+use super::pool::Pool;
+use super::{Error, UpstreamError, echo};
+use crate::config::UpstreamSettings;
+
+/// How often unused connections are looked at.
+const REAP_EVERY: Duration = Duration::from_secs(10);
+/// Request targets that one provider remembers ready-made.
+const ROUTES: usize = 16;
+
+/// Scheme, host and port: who shares connections.
+type Key = (bool, Box<str>, u16);
+
+/// What all workers share: TLS settings, known addresses, counts of connections.
+#[derive(Clone)]
+pub struct Shared {
+    connector: Connector,
+    settings: Arc<UpstreamSettings>,
+    counts: Arc<Mutex<HashMap<Key, Arc<AtomicUsize>>>>,
+}
+
+impl Shared {
+    /// Reads the private authority and checks the settings.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or something is asked for that is not there.
+    pub fn new(settings: &UpstreamSettings) -> Result<Shared, Error> {
+        if settings.http2 {
+            return Err(Error::Http2);
+        }
+        let proxy = settings.proxy.as_deref().filter(|text| !text.is_empty()).map(parse_proxy).transpose()?;
+        let connector = Connector {
+            dns: Dns::new(settings.dns_ttl.get()),
+            tls: runtime::tls::client_config(settings.ca_file.as_deref(), &["http/1.1"])?,
+            proxy: proxy.map(Arc::new),
+        };
+        Ok(Shared { connector, settings: Arc::new(settings.clone()), counts: Arc::default() })
+    }
+
+    fn count(&self, key: &Key) -> Arc<AtomicUsize> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
+    }
+}
+
+fn parse_proxy(text: &str) -> Result<Proxy, Error> {
+    let bad = || Error::Proxy(text.split('@').next_back().unwrap_or_default().chars().take(120).collect());
+    let address = text.strip_prefix("http://").ok_or_else(bad)?.trim_end_matches('/');
+    if address.contains(['@', '/', '?', '#']) {
+        return Err(bad());
+    }
+    let (host, port) = split_authority(address).ok_or_else(bad)?;
+    Ok(Proxy { host: host.to_owned(), port: port.ok_or_else(bad)? })
+}
+
+/// Host (without brackets) and port of an authority.
+fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(v6) => v6.split_once(']')?,
+        None => authority.find(':').map_or((authority, ""), |at| authority.split_at(at)),
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(digits) => Some(digits.parse().ok()?),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+/// A provider's address, made ready. Clones are the same target.
+#[derive(Clone)]
+pub struct Target {
+    inner: Rc<TargetInner>,
+}
+
+struct TargetInner {
+    place: Place,
+}
+
+enum Place {
+    Echo,
+    Http(Box<HttpPlace>),
+}
+
+struct HttpPlace {
+    is_tls: bool,
+    host: Box<str>,
+    port: u16,
+    /// The value of the Host header.
+    authority: HeaderValue,
+    base_path: Box<str>,
+    pool: Pool,
+    routes: RefCell<Vec<(Box<str>, Uri)>>,
+}
+
+impl HttpPlace {
+    fn uri(&self, route: &str) -> Result<Uri, UpstreamError> {
+        if let Some((_, uri)) = self.routes.borrow().iter().find(|(known, _)| &**known == route) {
+            return Ok(uri.clone());
+        }
+        let uri = Uri::try_from(format!("{}{route}", self.base_path)).map_err(|_| UpstreamError::Route)?;
+        let mut routes = self.routes.borrow_mut();
+        if routes.len() < ROUTES {
+            routes.push((route.into(), uri.clone()));
+        }
+        Ok(uri)
+    }
+}
+
+/// The head of an answer, and its body to come.
+pub struct Reply {
+    /// The provider's status.
+    pub status: StatusCode,
+    /// The provider's headers.
+    pub headers: HeaderMap,
+    /// Read to its end, it gives the connection back; dropped before, it closes it.
+    pub body: ReplyBody,
+}
+
+/// One worker's connections to providers. Clones are the same.
+#[derive(Clone)]
+pub struct Upstream {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    shared: Shared,
+    pools: RefCell<HashMap<Key, Pool>>,
+}
+
+impl Upstream {
+    /// To be called inside the worker's runtime, which also reaps unused connections.
+    pub fn new(shared: Shared) -> Upstream {
+        let inner = Rc::new(Inner { shared, pools: RefCell::default() });
+        tokio::task::spawn_local(reap(Rc::downgrade(&inner)));
+        Upstream { inner }
+    }
+
+    /// Makes a provider's base URL ready.
+    ///
+    /// # Errors
+    /// [`Error::BaseUrl`] when it is not one.
+    pub fn target(&self, base_url: &str) -> Result<Target, Error> {
+        if base_url == echo::BASE_URL {
+            return Ok(Target { inner: Rc::new(TargetInner { place: Place::Echo }) });
+        }
+        let place = self.place(base_url).ok_or_else(|| Error::BaseUrl(base_url.chars().take(120).collect()))?;
+        Ok(Target { inner: Rc::new(TargetInner { place: Place::Http(Box::new(place)) }) })
+    }
+
+    fn place(&self, base_url: &str) -> Option<HttpPlace> {
+        let (scheme, rest) = base_url.split_once("://")?;
+        let is_tls = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        http::uri::Authority::try_from(authority).ok()?;
+        let (host, port) = split_authority(authority)?;
+        let port = port.unwrap_or(if is_tls { 443 } else { 80 });
+        let base_path = path.trim_end_matches('/');
+        Uri::try_from(format!("{base_path}/")).ok()?;
+        let key: Key = (is_tls, host.into(), port);
+        Some(HttpPlace {
+            is_tls,
+            host: host.into(),
+            port,
+            authority: HeaderValue::from_str(authority).ok()?,
+            base_path: base_path.into(),
+            pool: self.pool(&key),
+            routes: RefCell::default(),
+        })
+    }
+
+    fn pool(&self, key: &Key) -> Pool {
+        let shared = &self.inner.shared;
+        let mut pools = self.inner.pools.borrow_mut();
+        let made = || Pool::new(shared.settings.max_idle, shared.count(key));
+        pools.entry(key.clone()).or_insert_with(made).clone()
+    }
+
+    /// Sends a request: `route` is appended to the target's base path. Host and length are set here; everything else
+    /// in `headers` goes as it is. Dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], which says whether the provider may have seen the request.
+    pub async fn send(
+        &self,
+        target: &Target,
+        method: Method,
+        route: &str,
+        mut headers: HeaderMap,
+        body: Vec<Bytes>,
+    ) -> Result<Reply, UpstreamError> {
+        let place = match &target.inner.place {
+            Place::Echo => return Ok(echo::answer(&method, route, &body)),
+            Place::Http(place) => place,
+        };
+        headers.insert(HOST, place.authority.clone());
+        let mut request = Request::new(Segments::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = place.uri(route)?;
+        *request.headers_mut() = headers;
+        loop {
+            let mut line = match place.pool.take() {
+                Some(line) => line,
+                None => self.connect(place).await?,
+            };
+            let is_used = line.is_used;
+            match line.send(request).await {
+                Ok(response) => {
+                    let (head, incoming) = response.into_parts();
+                    let body = ReplyBody::Http(HttpBody::new(incoming, line, place.pool.clone()));
+                    return Ok(Reply { status: head.status, headers: head.headers, body });
+                }
+                Err(failed) => match failed.request {
+                    Some(unsent) if is_used => request = unsent,
+                    _ => return Err(failed.error),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, place: &HttpPlace) -> Result<Line, UpstreamError> {
+        let shared = &self.inner.shared;
+        let count =
+            Count::take(place.pool.count(), shared.settings.max_connections).ok_or(UpstreamError::Crowded)?;
+        let connecting = shared.connector.connect(&place.host, place.port, place.is_tls);
+        let deadline = shared.settings.connect_timeout.get();
+        let stream = tokio::time::timeout(deadline, connecting).await.map_err(|_| UpstreamError::ConnectTimeout)??;
+        Line::open(stream, count).await
+    }
+}
+
+async fn reap(inner: Weak<Inner>) {
+    let mut ticks = tokio::time::interval(REAP_EVERY);
+    loop {
+        ticks.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let age = inner.shared.settings.idle_timeout.get();
+        let pools: Vec<Pool> = inner.pools.borrow().values().cloned().collect();
+        pools.iter().for_each(|pool| pool.reap(age));
+        drop(pools);
+        inner.pools.borrow_mut().retain(|_, pool| !pool.is_forgotten());
+    }
+}
+
+#[cfg(test)]
+impl Upstream {
+    pub(super) fn pool_of(&self, target: &Target) -> Pool {
+        match &target.inner.place {
+            Place::Http(place) => place.pool.clone(),
+            Place::Echo => panic!("the echo provider has no connections"),
+        }
+    }
+}
