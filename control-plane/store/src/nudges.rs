@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use domain::ids::{OrgId, ProxyId};
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::broadcast;
 
 use crate::engine::{Engine, Tx, args};
@@ -85,7 +85,11 @@ pub struct Nudges(Ear);
 
 enum Ear {
     Local(broadcast::Receiver<Nudge>),
-    Postgres(Box<PgListener>),
+    /// None after its connection failed in a way that it does not mend itself.
+    Postgres {
+        pool: PgPool,
+        listener: Option<Box<PgListener>>,
+    },
 }
 
 impl Nudges {
@@ -93,9 +97,8 @@ impl Nudges {
         match engine {
             Engine::Sqlite { .. } => Ok(Nudges(Ear::Local(local.subscribe()))),
             Engine::Postgres(pool) => {
-                let mut listener = PgListener::connect_with(pool).await.map_err(|error| Error::of("listen", error))?;
-                listener.listen(CHANNEL).await.map_err(|error| Error::of("listen", error))?;
-                Ok(Nudges(Ear::Postgres(Box::new(listener))))
+                let listener = connect(pool).await.map_err(|error| Error::of("listen", error))?;
+                Ok(Nudges(Ear::Postgres { pool: pool.clone(), listener: Some(listener) }))
             }
         }
     }
@@ -109,16 +112,32 @@ impl Nudges {
                 // The store is gone, and with it every source of nudges.
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
             },
-            Ear::Postgres(listener) => match listener.try_recv().await {
-                Ok(Some(notification)) => Nudge::parse(notification.payload()),
-                Ok(None) => Nudge::Missed,
-                Err(_) => {
-                    tokio::time::sleep(AGAIN).await;
-                    Nudge::Missed
-                }
-            },
+            Ear::Postgres { pool, listener } => hear(pool, listener).await,
         }
     }
+}
+
+async fn connect(pool: &PgPool) -> sqlx::Result<Box<PgListener>> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(Box::new(listener))
+}
+
+async fn hear(pool: &PgPool, listener: &mut Option<Box<PgListener>>) -> Nudge {
+    if let Some(ear) = listener {
+        match ear.try_recv().await {
+            Ok(Some(notification)) => return Nudge::parse(notification.payload()),
+            // Lost, and listening again: what was said in between is missed.
+            Ok(None) => return Nudge::Missed,
+            // It would go on reading from a dead connection.
+            Err(_) => *listener = None,
+        }
+    }
+    match connect(pool).await {
+        Ok(ear) => *listener = Some(ear),
+        Err(_) => tokio::time::sleep(AGAIN).await,
+    }
+    Nudge::Missed
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Store {
         Ok(Store { engine: Engine::open(url).await?, local: local() })
     }
 
-    /// Closes every connection after what they are doing.
+    /// Closes every connection after what it is doing; waits a few seconds for those that somebody still holds.
     pub async fn close(&self) {
         self.engine.close().await;
     }

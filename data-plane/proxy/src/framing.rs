@@ -1,4 +1,4 @@
-//! Looks for one thing in the bytes of a request head: a `content-length`. The HTTP parser drops it when there is a
+//! Looks for one thing in the bytes of a request head, and counts them: a `content-length`. The HTTP parser drops it when there is a
 //! `transfer-encoding` beside it, but a request that carries both is how requests are smuggled, and is refused.
 //! Never parses anything else.
 
@@ -14,6 +14,8 @@ pub(crate) struct HeadScan {
     /// A line that is not empty has begun; empty ones may stand before the first.
     has_begun: bool,
     has_length: bool,
+    /// Bytes that came while the head was not over, and perhaps some of a body.
+    bytes: u32,
     /// Letters of the name that the present line begins with.
     matched: u8,
 }
@@ -34,8 +36,14 @@ impl HeadScan {
         self.has_length
     }
 
+    /// How long the head is at most.
+    pub fn bytes_at_most(self) -> u64 {
+        u64::from(self.bytes)
+    }
+
     /// The same after some more bytes.
     pub fn fed(mut self, bytes: &[u8]) -> HeadScan {
+        self.bytes = self.bytes.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         let mut rest = bytes;
         while !self.has_length {
             if self.matched == ELSEWHERE {

@@ -28,7 +28,8 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     tls::install_crypto();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the main runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the main runtime")?;
     runtime.block_on(serve(settings))
 }
 

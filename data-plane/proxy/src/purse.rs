@@ -11,14 +11,7 @@ use std::{
 };
 
 use domain::{
-    ids::KeyId,
-    keys::Policy,
-    limits::Period,
-    money::Money,
-    orgs::Org,
-    pools::PoolId,
-    snapshot::Caller,
-    time::Timestamp,
+    ids::KeyId, keys::Policy, limits::Period, money::Money, orgs::Org, pools::PoolId, snapshot::Caller, time::Timestamp,
 };
 use link::cell::{Cell, Denied, Take};
 
@@ -283,7 +276,9 @@ impl Holds {
         let mut wake = false;
         for (pool, used) in Pool::ALL.into_iter().zip(used) {
             let rest = std::mem::take(self.place(pool)).saturating_sub(used);
-            if rest != 0 && let Some(cell) = self.cell(pool) {
+            if rest != 0
+                && let Some(cell) = self.cell(pool)
+            {
                 wake |= cell.put(rest);
             }
         }

@@ -108,7 +108,8 @@ pub async fn start(settings: Settings, shutdown: Shutdown) -> Result<Running, Er
 
 /// The main thread of a proxy: everything that is not a request runs on the runtime it makes.
 fn control(settings: Settings, shutdown: Shutdown, started: oneshot::Sender<Result<Running, Error>>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(source) => return drop(started.send(Err(Error::Thread { name: "control".to_owned(), source }))),
@@ -130,6 +131,8 @@ fn control(settings: Settings, shutdown: Shutdown, started: oneshot::Sender<Resu
 /// Everything of a proxy that has to be taken apart.
 struct House {
     gate: Arc<Gate>,
+    /// Kept for the readiness check, which looks at the gate through it and must not keep the gate alive itself.
+    _inside: Arc<OnceLock<Arc<Gate>>>,
     crew: Crew,
     acceptor: thread::JoinHandle<()>,
     tasks: Tasks,
@@ -186,7 +189,7 @@ async fn open(settings: Settings, shutdown: Shutdown) -> Result<(House, Running,
     tracing::info!(%address, proxy = %identity.proxy, epoch = %identity.epoch, workers, "serving inference on {address}");
     let (over, finished) = oneshot::channel();
     let running = Running { address, metrics_address, is_tls, identity, workers, primed: priming, finished };
-    Ok((House { gate, crew, acceptor, tasks }, running, over))
+    Ok((House { gate, _inside: inside, crew, acceptor, tasks }, running, over))
 }
 
 /// The workers, and the acceptor that gives them connections.
@@ -228,7 +231,7 @@ fn show_load(gate: &Gate, crew: &Crew) -> Result<(), Error> {
 impl House {
     /// Serves until the shutdown is signalled, and then takes everything apart.
     async fn run(self) {
-        let House { gate, crew, acceptor, tasks } = self;
+        let House { gate, _inside, crew, acceptor, tasks } = self;
         gate.shutdown.signalled().await;
         let DrainSettings { lame_duck, deadline, report } = gate.settings.drain.clone();
         gate.shutdown.wind_down(lame_duck.get(), deadline.get()).await;
@@ -261,8 +264,11 @@ fn open_spool(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Spool, spo
     Ok(Spool::open(config, disk, clock.clone())?)
 }
 
+/// The files, and what is made of them.
+type Certificate = (Arc<CertificateFiles>, Arc<rustls::ServerConfig>);
+
 /// The certificate, where one is set.
-fn certificate(settings: &TlsSettings) -> Result<Option<(Arc<CertificateFiles>, Arc<rustls::ServerConfig>)>, Error> {
+fn certificate(settings: &TlsSettings) -> Result<Option<Certificate>, Error> {
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     match (is_set(&settings.cert), is_set(&settings.key)) {
         (false, false) => Ok(None),

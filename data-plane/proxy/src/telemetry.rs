@@ -41,7 +41,8 @@ pub(crate) mod names {
 /// Buckets of whole requests, in seconds: from a cached short answer to the longest reasoning.
 const LONG_BOUNDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 /// Buckets of what the gateway itself adds, in seconds.
-const SHORT_BOUNDS: &[f64] = &[0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+const SHORT_BOUNDS: &[f64] =
+    &[0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
 /// Providers that are told apart; a catalogue has a few dozen.
 const MAX_PROVIDERS: usize = 256;
@@ -140,8 +141,10 @@ impl Tally {
             completion: tokens.with(["completion"]),
             reasoning: tokens.with(["reasoning"]),
             charged: registry.counter(names::CHARGED, "What customers were charged, in nano-dollars.")?,
-            written_off: registry
-                .counter(names::WRITTEN_OFF, "Our estimate of what providers bill for answers nobody is charged for.")?,
+            written_off: registry.counter(
+                names::WRITTEN_OFF,
+                "Our estimate of what providers bill for answers nobody is charged for.",
+            )?,
             duration: registry.histogram(names::DURATION, "From arrival to the last byte.", LONG_BOUNDS)?,
             first_output: registry.histogram(names::FIRST_OUTPUT, "From arrival to the first output.", LONG_BOUNDS)?,
             overhead: registry.histogram(

@@ -98,13 +98,21 @@ impl Worker {
     pub fn prime(&self) {
         let view = self.view();
         let entries = view.snapshot.catalogue().models().iter();
-        let lane = entries.filter_map(|entry| self.offer(&view, entry.model.id.as_str())).filter_map(|offer| offer.lanes.first().cloned()).last();
+        let lane = entries
+            .filter_map(|entry| self.offer(&view, entry.model.id.as_str()))
+            .filter_map(|offer| offer.lanes.first().cloned())
+            .last();
         let body = Bytes::from_static(br#"{"model":"a/b","messages":[{"role":"user","content":"hi"}],"stream":true}"#);
         let (Some(lane), Ok(scan)) = (lane, self.dialect.scan(&body)) else { return };
-        let edits = RequestEdits { upstream_model: &lane.route.endpoint.upstream_model, token_limit: None, quirks: lane.quirks };
+        let edits = RequestEdits {
+            upstream_model: &lane.route.endpoint.upstream_model,
+            token_limit: None,
+            quirks: lane.quirks,
+        };
         let segments = lane.bridge.request(&body, &scan, &edits);
         let mut pass = lane.bridge.stream(&AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true });
-        let mut pricer = |usage: &TokenUsage| Receipt { cost: cost(usage, lane.prices()), is_byok: false, upstream_cost: None };
+        let mut pricer =
+            |usage: &TokenUsage| Receipt { cost: cost(usage, lane.prices()), is_byok: false, upstream_cost: None };
         let chunk = Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n");
         std::hint::black_box((segments, pass.push(chunk, &mut pricer), pass.end(&mut pricer)));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use controller::Demo;
 use proto::admin::ApplyRequest;
+use runtime::config::Span;
 use runtime::shutdown::Shutdown;
 use serde_json::json;
 
@@ -145,6 +146,10 @@ fn proxy_config(options: &Options, control: &controller::Running, number: u16) -
     settings.metrics_listen = next(options.metrics_listen, number.saturating_add(1))?;
     settings.sync_url = format!("http://{}", control.sync_address);
     settings.data_dir = options.data.join(format!("proxy-{}", number + 1));
+    if settings.drain.lame_duck == proxy::Settings::default().drain.lame_duck {
+        // Both planes leave together: there is no balancer to wait for, unless somebody said so.
+        settings.drain.lame_duck = Span::from_millis(0);
+    }
     Ok(settings)
 }
 

@@ -305,7 +305,7 @@ fn asks_and_grants_arrive_as_they_were_sent() {
     use link::lease::{Ask, Batch, Grant, Reply, Verdict};
     let pool = PoolId::Credits(OrgId::new(1, 2));
     let ask = Ask { pool, granted_total: 10, returned_total: 3, need: 1, want: 2, rate: 4 };
-    let sent = write_asks(&Batch { sequence: 7, asks: vec![ask.clone()] });
+    let sent = write_asks(&Batch { sequence: 7, asks: vec![ask] });
     assert_eq!((sent.sequence, Ask::try_from(sent.asks[0].clone())), (7, Ok(ask)));
     assert_eq!(Ask::try_from(wire::Ask { need: -1, ..sent.asks[0].clone() }).unwrap_err().field, "need");
     let verdicts = [Verdict::Granted, Verdict::Recalling, Verdict::Exhausted, Verdict::Unknown, Verdict::Fenced];

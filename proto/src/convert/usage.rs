@@ -57,6 +57,12 @@ impl From<wire::TokenUsage> for TokenUsage {
 
 impl From<&UsageRecord> for wire::UsageRecord {
     fn from(record: &UsageRecord) -> Self {
+        record.clone().into()
+    }
+}
+
+impl From<UsageRecord> for wire::UsageRecord {
+    fn from(record: UsageRecord) -> Self {
         wire::UsageRecord {
             request: id_bytes(record.request.to_u128()),
             org: org_bytes(record.org),
@@ -64,14 +70,14 @@ impl From<&UsageRecord> for wire::UsageRecord {
             budget: optional(record.budget.as_ref()),
             billing: record.billing.name().to_owned(),
             plan: record.plan.to_string(),
-            requested_model: record.requested_model.clone(),
+            requested_model: record.requested_model,
             model: optional(record.model.as_ref()),
             provider: optional(record.provider.as_ref()),
             endpoint: optional(record.endpoint.as_ref()),
-            dialect_in: record.dialect_in.clone(),
-            dialect_out: record.dialect_out.clone(),
+            dialect_in: record.dialect_in,
+            dialect_out: record.dialect_out,
             attempt: record.attempt,
-            upstream_id: record.upstream_id.clone(),
+            upstream_id: record.upstream_id,
             usage: (record.usage != TokenUsage::default()).then(|| (&record.usage).into()),
             usage_source: record.usage_source.name().to_owned(),
             cost_nano: record.cost.nano(),
@@ -80,7 +86,7 @@ impl From<&UsageRecord> for wire::UsageRecord {
             price_version: record.price_version,
             is_byok: record.is_byok,
             outcome: record.outcome.name().to_owned(),
-            finish_reason: record.finish_reason.clone(),
+            finish_reason: record.finish_reason,
             status: u32::from(record.status),
             streamed: record.streamed,
             started_at_us: record.started_at.us(),

@@ -101,7 +101,7 @@ impl Feed {
         if revision > self.head {
             self.head = revision;
         }
-        if self.head > self.told {
+        if self.head > self.told && self.bulk_since.is_none() {
             self.wait_for_quiet(now_ms);
         }
     }

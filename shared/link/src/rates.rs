@@ -3,6 +3,7 @@
 //! A bucket of `burst` units refills at `per_minute / 60` units a second. Proxies get chunks that live a second; each
 //! unit is given once. What a proxy may still hold counts as if it were in the bucket, so the bucket never refills
 //! beyond `burst` less that, and in any window of W seconds all proxies together admit at most `burst + W * rate`.
+//! Known is the proxy's last chunk; how much of it is used it says by asking again.
 //! After a change of owner nothing is granted for the life of a chunk; then the bucket is full, so a restart may cost
 //! one extra burst. Money is `lender`'s.
 
@@ -43,7 +44,7 @@ struct RateLease {
     returned_total: i64,
     /// The last answer was direct: at the next ask nothing of it is left.
     direct: bool,
-    /// Ordered by their ends; grants of one quarter of a chunk's life share an entry.
+    /// What the proxy may still take, oldest first: its last chunk, and one that may not have reached it.
     chunks: VecDeque<Chunk>,
     asked_at: u64,
 }
@@ -131,15 +132,6 @@ impl RateLease {
 
     fn out(&self) -> i64 {
         self.chunks.iter().fold(0, |sum, chunk| sum + chunk.units)
-    }
-
-    fn add(&mut self, units: i64, life_ms: u64, now_ms: u64) {
-        let quarter = (life_ms / 4).max(1);
-        let until_ms = (now_ms / quarter + 1) * quarter + life_ms;
-        match self.chunks.back_mut() {
-            Some(last) if last.until_ms == until_ms => last.units += units,
-            _ => self.chunks.push_back(Chunk { until_ms, units }),
-        }
     }
 
     /// Takes units that never arrived out of the newest chunks.
@@ -237,7 +229,7 @@ impl Bucket {
         self.level -= units * SCALE;
         if let Some(lease) = self.leases.get_mut(at).filter(|_| units > 0) {
             lease.granted_total = lease.granted_total.saturating_add(units);
-            lease.add(units, life_ms, now_ms);
+            lease.chunks.push_back(Chunk { until_ms: now_ms.saturating_add(life_ms), units });
             lease.direct = direct;
         }
         self.answer(at, ask, Verdict::Granted, direct, life_ms)
@@ -271,9 +263,11 @@ impl Bucket {
         let unseen = lease.granted_total.saturating_sub(ask.granted_total).max(0);
         lease.granted_total = ask.granted_total;
         lease.forget(unseen);
-        if std::mem::take(&mut lease.direct) {
-            lease.chunks.clear();
-        }
+        // A chunk replaces the one before, whose rest is in `returned_total`; a proxy where somebody waits, or that
+        // keeps nothing, has given back the last one too.
+        let empty = std::mem::take(&mut lease.direct) || ask.need > 0;
+        let kept = if empty { 0 } else { 1 };
+        lease.chunks.drain(..lease.chunks.len().saturating_sub(kept));
         let back = ask.returned_total.saturating_sub(lease.returned_total).max(0);
         lease.returned_total = lease.returned_total.max(ask.returned_total);
         let units = unseen.saturating_add(back).min(self.burst);

@@ -240,17 +240,15 @@ impl Replica {
     fn catch_up(&mut self, base: Snapshot, force: bool) -> (Snapshot, Vec<Refusal>) {
         let made_at = base.revision();
         let to_revision = std::mem::take(&mut self.meanwhile_revision).max(made_at);
-        let mut newer: Vec<Change> = std::mem::take(&mut self.meanwhile)
-            .into_values()
-            .filter(|change| change.revision > made_at)
-            .collect();
+        let mut newer: Vec<Change> =
+            std::mem::take(&mut self.meanwhile).into_values().filter(|change| change.revision > made_at).collect();
         if force {
             // A forced base may go back in time; removals that it does not know of yet still stand.
             self.tombstones.retain(|_, removed| *removed > made_at);
         }
         let buried = self.tombstones.iter().filter(|(_, removed)| **removed > made_at);
         newer.extend(buried.map(|((kind, name), removed)| Change::removed(*removed, *kind, name.clone())));
-        newer.sort_by(|a, b| (a.kind, a.revision).cmp(&(b.kind, b.revision)));
+        newer.sort_by_key(|change| (change.kind, change.revision));
         base.apply(to_revision, newer)
     }
 }

@@ -52,6 +52,7 @@ impl Outbox {
     }
 
     /// The next batch, unless one is under way or there is nothing.
+    #[expect(clippy::should_implement_trait, reason = "what comes next depends on answers; nobody iterates over it")]
     pub fn next(&mut self) -> Option<Span> {
         if self.under_way || self.is_empty() {
             return None;
@@ -73,6 +74,11 @@ impl Outbox {
     /// The batch under way could not be brought: it is sent again.
     pub fn lost(&mut self) {
         self.under_way = false;
+    }
+
+    /// Records up to here are safe on disk.
+    pub fn synced_to(&self) -> u64 {
+        self.synced
     }
 
     /// Records up to here may be forgotten, some time.

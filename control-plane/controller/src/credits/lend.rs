@@ -14,7 +14,7 @@ use link::lender::{self, Asker, Decision, Fleet, LeaseLife, LeaseState, MoneyPoo
 use store::{Posting, Whose};
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How long a refund waits for proxies to give back what they hold.
 const CALL_BACK: Duration = Duration::from_millis(500);
@@ -40,7 +40,20 @@ pub async fn lease(app: &App, call: Call) -> Result<Reply> {
     Ok(Reply { grants, active_proxies: active })
 }
 
+/// How often a transaction that others got in the way of is tried.
+const TRIES: usize = 3;
+
 async fn lend_money(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>> {
+    for _ in 1..TRIES {
+        match lend_once(app, asker, asks, active).await {
+            Err(Error::Store(error)) if error.may_retry() => {}
+            done => return done,
+        }
+    }
+    lend_once(app, asker, asks, active).await
+}
+
+async fn lend_once(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>> {
     let now = app.now();
     let mut posting = app.store.post(Actor::Task("lender"), now).await?;
     let mark = posting.mark(&asker.proxy, asker.epoch).await?;
@@ -60,9 +73,8 @@ async fn lend_money(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Resu
             grants.push(unknown(ask.pool));
             continue;
         };
-        let decision = lender::decide(&app.rates.money_pool(pool, now), &asker, ask, Fleet { active }, now);
+        let decision = lender::decide(&money_pool(pool, now), &asker, ask, Fleet { active }, now);
         write(&mut posting, &asker, ask, pool, &decision)?;
-        app.rates.remember(pool.id, &decision);
         nudged.extend(decision.recalls().map(|(proxy, _, keep)| (proxy.clone(), pool.id, keep)));
         if decision.returned > 0 {
             moved.push(pool.id);
@@ -105,8 +117,14 @@ fn write(posting: &mut Posting, asker: &Asker, ask: &Ask, pool: &store::Pool, de
         posting.take_back(pool.id, proxy, epoch, Money::from_nano(decision.lease.returned_total))?;
     }
     if decision.granted > 0 {
-        posting.lend(pool.id, proxy, epoch, Money::from_nano(decision.granted))?;
+        // What only the proxy knows of (the database came back from a backup) is booked as it is; the rest is lent.
+        let known = posting.acknowledge(pool.id, proxy, epoch, Money::from_nano(ask.granted_total))?;
+        let rest = Money::from_nano(decision.granted).minus(known).unwrap_or(Money::ZERO);
+        if rest > Money::ZERO {
+            posting.lend(pool.id, proxy, epoch, rest)?;
+        }
     }
+    posting.shape(pool.id, proxy, epoch, Money::from_nano(decision.lease.typical), decision.lease.direct)?;
     let has_row = own.is_some() || decision.granted > 0;
     if has_row && own.is_none_or(|lease| lease.last_sequence < asker.sequence) {
         posting.note_sequence(pool.id, proxy, epoch, asker.sequence)?;
@@ -120,8 +138,8 @@ fn write(posting: &mut Posting, asker: &Asker, ask: &Ask, pool: &store::Pool, de
     Ok(())
 }
 
-/// A lease row as the lender sees it. What is not in the row (what is typical, when a recall went out) is soft.
-pub fn lease_state(lease: &store::Lease, typical: i64, direct: bool, recalled_at: Timestamp) -> LeaseState {
+/// A lease row as the lender sees it.
+fn lease_state(lease: &store::Lease) -> LeaseState {
     LeaseState {
         proxy: lease.proxy.clone(),
         epoch: lease.epoch,
@@ -129,10 +147,10 @@ pub fn lease_state(lease: &store::Lease, typical: i64, direct: bool, recalled_at
         returned_total: lease.returned_total.nano(),
         settled_total: lease.settled_total.nano(),
         sequence: lease.last_sequence,
-        typical,
-        direct,
+        typical: lease.typical.nano(),
+        direct: lease.direct,
         recall_keep: lease.recall.as_ref().map(|recall| recall.keep.nano()),
-        recalled_at: lease.recall.as_ref().map_or(recalled_at, |recall| recall.at.max(recalled_at)),
+        recalled_at: lease.recalled_at,
         state: match lease.state {
             store::LeaseState::Active => LeaseLife::Live,
             store::LeaseState::Quarantined => LeaseLife::Quarantined,
@@ -142,7 +160,7 @@ pub fn lease_state(lease: &store::Lease, typical: i64, direct: bool, recalled_at
 }
 
 /// A pool with its leases as the lender sees it.
-pub fn money_pool(pool: &store::Pool, now: Timestamp, leases: Vec<LeaseState>) -> MoneyPool {
+fn money_pool(pool: &store::Pool, now: Timestamp) -> MoneyPool {
     let older_period = match pool.id {
         PoolId::Budget(_, period) => pool.budget.is_none_or(|budget| budget.reset.period(now) != period),
         _ => false,
@@ -152,7 +170,7 @@ pub fn money_pool(pool: &store::Pool, now: Timestamp, leases: Vec<LeaseState>) -
         available: pool.available.nano(),
         closed: !pool.live || older_period,
         max_grant: None,
-        leases,
+        leases: pool.leases.iter().map(lease_state).collect(),
     }
 }
 
@@ -162,10 +180,10 @@ pub async fn call_back(app: &App, org: OrgId, amount: Money) -> Result<()> {
     let pool = PoolId::Credits(org);
     let now = app.now();
     let mut posting = app.store.post(Actor::Task("lender"), now).await?;
-    let nobody: ProxyId = "controller".parse().map_err(|_| crate::error::Error::Start("a proxy id".to_owned()))?;
+    let nobody: ProxyId = "controller".parse().map_err(|_| Error::Start("a proxy id".to_owned()))?;
     let pools = posting.pools(&[pool], Whose::All(&nobody, BootEpoch(0))).await?;
     let Some(loaded) = pools.first().filter(|loaded| loaded.available < amount) else { return Ok(()) };
-    let marked = lender::recall_all(&app.rates.money_pool(loaded, now).leases, now);
+    let marked = lender::recall_all(&money_pool(loaded, now).leases, now);
     for lease in &marked {
         posting.recall(pool, &lease.proxy, lease.epoch, lease.recall_keep.map(Money::from_nano))?;
     }

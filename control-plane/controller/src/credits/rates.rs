@@ -1,19 +1,17 @@
-//! What the lender keeps in memory: rate pools (their one owner is this controller) and what is merely useful to know
-//! of money pools. Losing it costs a second of rate grants and no money.
+//! What the lender keeps in memory: rate pools (their one owner is this controller), and which pools somebody was refused.
+//! Losing it costs a second of rate grants and no money.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::ids::{BootEpoch, KeyId, ProxyId};
+use domain::ids::KeyId;
 use domain::limits::Rate;
 use domain::pools::PoolId;
-use domain::time::Timestamp;
 use link::lease::{Ask, Grant, Verdict};
-use link::lender::{Asker, Decision, MoneyPool};
+use link::lender::Asker;
 use link::rates::RatePools;
 
-use super::lend::{lease_state, money_pool};
 use crate::access::installation_scope;
 use crate::app::App;
 use crate::error::Result;
@@ -21,8 +19,6 @@ use crate::error::Result;
 /// Most keys whose limits are remembered, and for how long.
 const MOST_LIMITS: usize = 100_000;
 const LIMITS_LIVE: Duration = Duration::from_secs(1);
-/// Most leases of which the soft facts are remembered; beyond it they are forgotten all at once.
-const MOST_SOFT: usize = 200_000;
 
 #[derive(Clone, Copy)]
 struct Limits {
@@ -31,20 +27,9 @@ struct Limits {
     read_at: Duration,
 }
 
-/// What is not worth a column.
-#[derive(Clone, Copy, Default)]
-struct Soft {
-    typical: i64,
-    direct: bool,
-    recalled_at: Timestamp,
-}
-
-type LeaseName = (PoolId, ProxyId, BootEpoch);
-
 #[derive(Default)]
 struct Memory {
     limits: HashMap<KeyId, Limits>,
-    soft: HashMap<LeaseName, Soft>,
     /// Pools that some proxy was refused, to be told when something comes back.
     refused: BTreeSet<PoolId>,
 }
@@ -109,28 +94,6 @@ impl Rates {
     /// Forgets a key's limits: they changed.
     pub fn forget(&self, key: KeyId) {
         open(&self.memory).limits.remove(&key);
-    }
-
-    /// A pool with its leases and what is remembered of them.
-    pub fn money_pool(&self, pool: &store::Pool, now: Timestamp) -> MoneyPool {
-        let memory = open(&self.memory);
-        let leases = pool.leases.iter().map(|lease| {
-            let soft = memory.soft.get(&(pool.id, lease.proxy.clone(), lease.epoch)).copied().unwrap_or_default();
-            lease_state(lease, soft.typical, soft.direct, soft.recalled_at)
-        });
-        money_pool(pool, now, leases.collect())
-    }
-
-    /// Remembers the soft side of a decision.
-    pub fn remember(&self, pool: PoolId, decision: &Decision) {
-        let mut memory = open(&self.memory);
-        if memory.soft.len() >= MOST_SOFT {
-            memory.soft.clear();
-        }
-        for lease in std::iter::once(&decision.lease).chain(&decision.marks) {
-            let soft = Soft { typical: lease.typical, direct: lease.direct, recalled_at: lease.recalled_at };
-            memory.soft.insert((pool, lease.proxy.clone(), lease.epoch), soft);
-        }
     }
 
     /// Notes who was refused what, and tells everybody when units of a refused pool came back.

@@ -223,7 +223,7 @@ impl Connection {
     /// Whether this proxy has applied `revision`.
     pub fn has_applied(&self, revision: Revision) -> bool {
         let state = self.lock();
-        state.row.revision >= revision
+        state.row.revision >= revision || state.ahead.contains(&revision)
     }
 
     /// The proxy as a row.

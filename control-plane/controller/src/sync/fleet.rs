@@ -266,7 +266,7 @@ impl Fleet {
         let mut inner = self.lock();
         if inner.streams.get(&connection.proxy).is_some_and(|present| Arc::ptr_eq(present, connection)) {
             inner.streams.remove(&connection.proxy);
-
+            inner.gone.push(connection.row());
         }
         drop(inner);
         self.bump();

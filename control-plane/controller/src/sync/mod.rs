@@ -1,4 +1,4 @@
-//! The proxy-facing side: the service of the sync contract, each method handed to a room of its own. Listens on loopback
+//! The proxy-facing side: the service of the sync contract, each method handed to a room of its own. Served on loopback
 //! only, until the planes have mutual TLS.
 //!
 //! | to see | read |

@@ -276,7 +276,8 @@ impl Recalls {
             let streams = app.fleet.connections();
             for connection in streams.iter().filter(|connection| due.contains(&connection.proxy)) {
                 if let Err(error) = recall(app, connection).await {
-                    tracing::warn!(proxy = %connection.proxy, error = &error as &dyn std::error::Error, "recalls cannot be read now; trying again");
+                    let proxy = &connection.proxy;
+                    tracing::warn!(%proxy, error = &error as &dyn std::error::Error, "recalls cannot be read now");
                     tokio::time::sleep(LOOK).await;
                     self.look_at([connection.proxy.clone()]);
                 }

@@ -39,8 +39,8 @@ impl Rows {
         }
     }
 
-    /// The present rows of `names`, in their order. What is not there is a removal, labelled `head`: a revision that was
-    /// published before this call, so it is above whatever it removes and below whatever may bring it back.
+    /// The present rows of `names`, in their order. What is not there is a removal, labelled `head`: a revision that
+    /// was published before this call, so it is above whatever it removes and below whatever may bring it back.
     pub async fn load(&self, store: &Store, head: Revision, names: &[Name]) -> store::Result<Vec<wire::Change>> {
         let mut found = self.kept(names);
         let wanted: Vec<Named> = names

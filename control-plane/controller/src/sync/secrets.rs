@@ -53,7 +53,8 @@ async fn sealed(
         Ok(None) | Err(Error::Store(store::Error::NotFound { .. })) => return Ok(None),
         // One that cannot be opened is loud, and does not keep the others away.
         Err(Error::Runtime(error)) => {
-            tracing::error!(%provider, error = &error as &dyn std::error::Error, "the credential of {provider} cannot be opened");
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(%provider, error, "the credential of {provider} cannot be opened");
             return Ok(None);
         }
         Err(error) => return Err(error),

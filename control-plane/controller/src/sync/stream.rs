@@ -1,6 +1,6 @@
 //! One proxy's stream, from hello to its end: takes what is marked for it, loads the rows, sends frames of at most
 //! 64 KiB, and hands acknowledgements back. Urgent frames pass bulk frames that are not yet sent.
-//! Keeps nothing that grows: at most the frames of one look wait here, everything else waits as a set in `connection.rs`.
+//! Keeps nothing that grows: only the frames under way are here, everything else waits as a set in `connection.rs`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::connection::{Connection, End, Heard};
-use super::publisher::now_ms;
+use super::publisher::{now_ms, recall};
 use super::{busy, hello};
 use crate::app::App;
 
@@ -27,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Messages between this task and the socket. Two bulk frames are under way at most, so this holds them all.
 const BETWEEN: usize = 16;
 /// Bytes of changes in one message.
-const FRAME_BYTES: usize = 620 * 1024;
+const FRAME_BYTES: usize = 62 * 1024;
 /// Most pools in one message.
 const MOST_POOLS: usize = 500;
 /// How long to wait before rows are loaded again after the database failed.
@@ -118,8 +118,9 @@ struct Talk {
 
 impl Talk {
     async fn run(mut self, mut inbound: Streaming<wire::WatchRequest>) -> Result<(), Status> {
-        if let Err(error) = store::pools::recalled(&self.app.store, &self.connection.proxy).await.map(drop) {
-            tracing::warn!(proxy = %self.connection.proxy, error = &error as &dyn std::error::Error, "recalls cannot be read now");
+        if let Err(error) = recall(&self.app, &self.connection).await {
+            let (proxy, error): (_, &dyn std::error::Error) = (&self.connection.proxy, &error);
+            tracing::warn!(%proxy, error, "recalls cannot be read now");
             return Err(busy("the database is busy or away: try again", AGAIN_MS));
         }
         let mut beat = heartbeat();
@@ -198,7 +199,8 @@ impl Talk {
                     lane.extend(deltas(*nonce, *urgent, *to_revision, rows));
                 }
                 Err(error) => {
-                    tracing::warn!(proxy = %self.connection.proxy, error = &error as &dyn std::error::Error, "changes cannot be loaded now; trying again");
+                    let (proxy, error): (_, &dyn std::error::Error) = (&self.connection.proxy, &error);
+                    tracing::warn!(%proxy, error, "changes cannot be loaded now; trying again");
                     self.load_at = now_ms(&self.app).saturating_add(AGAIN_MS);
                     return;
                 }

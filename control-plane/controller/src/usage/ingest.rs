@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use store::{Posting, Whose};
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One report.
 pub struct Report {
@@ -26,8 +26,21 @@ pub struct Report {
     pub drained: bool,
 }
 
+/// How often a transaction that others got in the way of is tried.
+const TRIES: usize = 3;
+
 /// Books a report and says up to which sequence everything of this epoch is booked.
 pub async fn report(app: &App, report: Report) -> Result<u64> {
+    for _ in 1..TRIES {
+        match book(app, &report).await {
+            Err(Error::Store(error)) if error.may_retry() => {}
+            done => return done,
+        }
+    }
+    book(app, &report).await
+}
+
+async fn book(app: &App, report: &Report) -> Result<u64> {
     let mut posting = app.store.post(Actor::Task("ingest"), app.now()).await?;
     let mark = posting.mark(&report.proxy, report.epoch).await?;
     let skip = match accept(mark.last_sequence, report.first_sequence, report.records.len()) {
@@ -37,7 +50,7 @@ pub async fn report(app: &App, report: Report) -> Result<u64> {
             return Ok(mark.last_sequence);
         }
     };
-    let records: Vec<UsageRecord> = report.records.into_iter().skip(skip).map(sane).collect();
+    let mut records: Vec<UsageRecord> = report.records.iter().skip(skip).cloned().map(sane).collect();
     let last = mark.last_sequence + u64::try_from(records.len()).unwrap_or(0);
     let closing = if report.drained { open_pools(&mut posting, &report.proxy, report.epoch).await? } else { Vec::new() };
     let charges = charges(&records);
@@ -49,6 +62,9 @@ pub async fn report(app: &App, report: Report) -> Result<u64> {
         .iter()
         .map(|pool| pool.id)
         .collect();
+    for record in &mut records {
+        record.budget = record.budget.filter(|pool| known.contains(pool));
+    }
     if !records.is_empty() {
         posting.usage(mark.last_sequence + 1, &records).await?;
         posting.advance(last, chain(&mark.digest, &records))?;
@@ -56,10 +72,10 @@ pub async fn report(app: &App, report: Report) -> Result<u64> {
     for (pool, amount) in charges.iter().filter(|(pool, amount)| known.contains(pool) && **amount > Money::ZERO) {
         posting.charge(*pool, &report.proxy, report.epoch, *amount)?;
     }
-    for ((org, why), amount) in write_offs(&records) {
+    for ((org, why), amount) in write_offs(&records).into_iter().filter(|((org, _), _)| known.contains(&PoolId::Credits(*org))) {
         posting.write_off(org, why, amount)?;
     }
-    for pool in &closing {
+    for pool in closing.iter().filter(|pool| known.contains(pool)) {
         posting.release(*pool, &report.proxy, report.epoch)?;
     }
     posting.renew();
@@ -81,6 +97,7 @@ async fn open_pools(posting: &mut Posting, proxy: &ProxyId, epoch: BootEpoch) ->
 
 /// A record whose amounts cannot be is kept and charges nothing: it must not stop the ones behind it.
 fn sane(mut record: UsageRecord) -> UsageRecord {
+    record.budget = record.budget.filter(|pool| matches!(pool, PoolId::Budget(key, _) if *key == record.key));
     let odd = record.cost < Money::ZERO
         || record.written_off < Money::ZERO
         || (record.cost > Money::ZERO && !record.outcome.is_charged());
@@ -95,8 +112,7 @@ fn sane(mut record: UsageRecord) -> UsageRecord {
 fn charges(records: &[UsageRecord]) -> BTreeMap<PoolId, Money> {
     let mut sums: BTreeMap<PoolId, Money> = BTreeMap::new();
     for record in records {
-        let budget = record.budget.filter(|pool| matches!(pool, PoolId::Budget(key, _) if *key == record.key));
-        for pool in [Some(PoolId::Credits(record.org)), budget].into_iter().flatten() {
+        for pool in [Some(PoolId::Credits(record.org)), record.budget].into_iter().flatten() {
             let sum = sums.entry(pool).or_default();
             *sum = sum.plus(record.cost).unwrap_or(*sum);
         }

@@ -20,6 +20,7 @@ mod row;
 mod sqlite;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
@@ -34,6 +35,9 @@ use crate::{Edit, Posting, Store};
 
 /// Statements that a connection keeps prepared: all that this room has.
 const PREPARED: usize = 256;
+
+/// How long closing waits for connections that are in use.
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// A database, by its own driver.
 #[derive(Clone)]
@@ -135,14 +139,19 @@ impl Engine {
         matches!(self, Engine::Postgres(_))
     }
 
+    /// Closes every connection. One that somebody still holds is not waited for: it ends with its holder.
     pub(crate) async fn close(&self) {
-        match self {
-            Engine::Sqlite { writer, readers } => {
-                readers.close().await;
-                writer.close().await;
+        let close = async {
+            match self {
+                Engine::Sqlite { writer, readers } => {
+                    readers.close().await;
+                    writer.close().await;
+                }
+                Engine::Postgres(pool) => pool.close().await,
             }
-            Engine::Postgres(pool) => pool.close().await,
-        }
+        };
+        // Too late is no error here: the pools take no new work from the first moment on.
+        let _ = tokio::time::timeout(CLOSING, close).await;
     }
 
     /// Begins a write.

@@ -85,7 +85,9 @@ pub(crate) async fn admit(
     }
     let slot = visit.worker.spool.reserve().map_err(|full| {
         tracing::warn!(reason = %full, "not admitting: the spool has no room");
-        Refusal::from(Fault::new(FaultCode::Overloaded, "The gateway cannot take requests right now.").retry_after_ms(1_000))
+        Refusal::from(
+            Fault::new(FaultCode::Overloaded, "The gateway cannot take requests right now.").retry_after_ms(1_000),
+        )
     })?;
     Ok(Ticket::open(visit, purse, holds, slot, plan, arrival, sizing, output))
 }
@@ -136,7 +138,9 @@ async fn take_for(holds: &mut Holds, sizing: &Sizing, lane: &Lane) -> Result<Out
         }
     }
     // What could be had shrank under our hands; others are spending it.
-    Err(Fault::new(FaultCode::Recalling, "The last credits are being spent by other requests.").retry_after_ms(1_000).into())
+    Err(Fault::new(FaultCode::Recalling, "The last credits are being spent by other requests.")
+        .retry_after_ms(1_000)
+        .into())
 }
 
 fn affordable(denied: Denied, sizing: &Sizing, lane: &Lane) -> Option<u64> {
@@ -147,7 +151,9 @@ fn affordable(denied: Denied, sizing: &Sizing, lane: &Lane) -> Option<u64> {
 }
 
 fn unavailable() -> Refusal {
-    Fault::new(FaultCode::ControlPlaneUnavailable, "The gateway cannot confirm credits right now.").retry_after_ms(1_000).into()
+    Fault::new(FaultCode::ControlPlaneUnavailable, "The gateway cannot confirm credits right now.")
+        .retry_after_ms(1_000)
+        .into()
 }
 
 /// What a client is told when a pool says no. `affordable` is the number of answer tokens that money would pay for.
@@ -171,9 +177,17 @@ pub(crate) fn refused(pool: Pool, denied: Denied, affordable: Option<u64>) -> Re
         Pool::Budget => (FaultCode::KeyBudgetUsedUp, "The key's budget"),
         _ => (FaultCode::InsufficientCredits, "The organisation's credits"),
     };
+    let left = match denied {
+        Denied::Exhausted { affordable, .. } => Money::from_nano(affordable.max(0)),
+        _ => Money::ZERO,
+    };
     let message = match affordable {
-        Some(tokens @ 1..) => format!("{whose} would pay for at most {tokens} answer tokens here: lower `max_tokens` to that."),
-        _ => format!("{whose} do not pay for this request.").replace("budget do ", "budget does "),
+        Some(tokens @ 1..) => {
+            format!(
+                "{whose} ({left} USD left) would pay for at most {tokens} answer tokens here: lower `max_tokens` to that."
+            )
+        }
+        _ => format!("{whose} ({left} USD left) would pay for none of the answer here."),
     };
     Fault::new(code, message).into()
 }
@@ -245,6 +259,7 @@ mod tests {
         }
         assert!(refused(Pool::Credits, exhausted, Some(100)).fault.message.contains("100 answer tokens"));
         assert_eq!(refused(Pool::Requests, exhausted, None).fault.retry_after_ms, Some(2_500));
-        assert_eq!(refused(Pool::Budget, exhausted, None).fault.message, "The key's budget does not pay for this request.");
+        let message = refused(Pool::Budget, exhausted, None).fault.message;
+        assert_eq!(message, "The key's budget (0.000000005 USD left) would pay for none of the answer here.");
     }
 }

@@ -9,16 +9,12 @@ use domain::{faults::Fault, ids::RequestId, usage::Outcome};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, VARY,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONNECTION, CONTENT_TYPE,
+        RETRY_AFTER, VARY,
     },
 };
 
-use super::{
-    Outflow, Refusal, Visit,
-    attempt::Answer,
-    relay::{Relay, Waiting},
-    settle::Ending,
-};
+use super::{Outflow, Refusal, Visit, attempt::Answer, relay::Waiting, settle::Ending};
 use crate::purse::Purse;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,10 +57,9 @@ pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
             ticket.close(&Ending { outcome, tap: Some(&whole.tap), status: 200 });
             response(StatusCode::OK, headers, Outflow::many(whole.body.into_iter().collect()))
         }
-        Answer::Flow { visit, ticket, lane, model, flow } => {
-            let mut headers = stream_head(&visit);
-            generation_id(&mut headers, flow.pass.tap().upstream_id());
-            let relay = Box::new(Relay::new(visit, ticket, lane, model, flow));
+        Answer::Flow(relay) => {
+            let mut headers = stream_head(relay.visit());
+            generation_id(&mut headers, relay.upstream_id());
             response(StatusCode::OK, headers, Outflow::flow(relay))
         }
     }
@@ -225,9 +220,9 @@ fn rate_headers(headers: &mut HeaderMap, purse: &Purse, now_ms: u64) {
     for (cell, rate, [limit, remaining, reset]) in limits {
         let (Some(cell), Some(rate)) = (cell, rate) else { continue };
         // Before the controller has said anything, the bucket is as full as the policy says.
-        let (left, reset_ms) = cell.rate(now_ms).map_or((rate.burst, 0), |view| {
-            (u64::try_from(view.remaining).unwrap_or(0), view.reset_ms)
-        });
+        let (left, reset_ms) = cell
+            .rate(now_ms)
+            .map_or((rate.burst, 0), |view| (u64::try_from(view.remaining).unwrap_or(0), view.reset_ms));
         headers.insert(limit, rate.per_minute.into());
         headers.insert(remaining, left.into());
         if let Ok(value) = HeaderValue::from_str(&duration(reset_ms)) {
@@ -256,9 +251,15 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_clients_know_them() {
-        for (ms, text) in
-            [(0, "0s"), (20, "20ms"), (1_000, "1s"), (1_500, "1.5s"), (60_000, "1m0s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
-        {
+        for (ms, text) in [
+            (0, "0s"),
+            (20, "20ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (60_000, "1m0s"),
+            (360_000, "6m0s"),
+            (3_661_000, "1h1m1s"),
+        ] {
             assert_eq!(duration(ms), text);
         }
     }
@@ -273,7 +274,10 @@ mod tests {
     fn clients_are_told_when_and_whether_to_come_back() {
         let mut headers = HeaderMap::new();
         retry_headers(&mut headers, &Fault::new(FaultCode::RateLimited, "slow").retry_after_ms(1_200));
-        assert_eq!((&headers["retry-after"], &headers["retry-after-ms"]), (&"2".parse().unwrap(), &"1200".parse().unwrap()));
+        assert_eq!(
+            (&headers["retry-after"], &headers["retry-after-ms"]),
+            (&"2".parse().unwrap(), &"1200".parse().unwrap())
+        );
         assert_eq!(headers["x-should-retry"], "true");
         let mut headers = HeaderMap::new();
         retry_headers(&mut headers, &Fault::new(FaultCode::InsufficientCredits, "none"));

@@ -239,7 +239,9 @@ async fn unpack(visit: &Visit, packing: Packing, sent: Bytes) -> Result<Bytes, R
     };
     result.map_err(|flaw| match flaw {
         Unpacked::TooLarge => Refusal::new(FaultCode::BodyTooLarge, "The body is too large when unpacked."),
-        Unpacked::Broken => Refusal::new(FaultCode::InvalidRequest, "The body is not packed as `content-encoding` says."),
+        Unpacked::Broken => {
+            Refusal::new(FaultCode::InvalidRequest, "The body is not packed as `content-encoding` says.")
+        }
     })
 }
 
@@ -326,7 +328,9 @@ mod tests {
     #[test]
     fn only_listed_headers_go_on() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("openai-beta", "x"), ("authorization", "Bearer k"), ("cookie", "c"), ("x-stainless-os", "o")] {
+        for (name, value) in
+            [("openai-beta", "x"), ("authorization", "Bearer k"), ("cookie", "c"), ("x-stainless-os", "o")]
+        {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let passing = passing_headers(&headers);

@@ -23,7 +23,7 @@ use super::{
     arrival::Arrival,
     judge::{self, Miss, Then, Trouble, Verdict},
     plan::Plan,
-    relay,
+    relay::{self, Relay},
     settle::{Ending, Reached, Ticket},
 };
 use crate::{
@@ -43,8 +43,8 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// What an endpoint gave.
 pub(crate) enum Answer {
-    Whole { visit: Rc<Visit>, ticket: Ticket, whole: Whole },
-    Flow { visit: Rc<Visit>, ticket: Ticket, lane: Rc<Lane>, model: String, flow: Flow },
+    Whole { visit: Rc<Visit>, ticket: Ticket, whole: Box<Whole> },
+    Flow(Box<Relay>),
 }
 
 /// A stream whose first output is there.
@@ -58,8 +58,8 @@ pub(crate) struct Flow {
 }
 
 enum Got {
-    Whole(Whole),
-    Flow(Flow),
+    Whole(Box<Whole>),
+    Flow(Box<Flow>),
 }
 
 /// One request on its way along the plan.
@@ -113,7 +113,7 @@ impl Attempts {
             };
             let verdict = self.note(&lane, &miss);
             let next = self.next(&lane, place, repeats, &miss, verdict);
-            self.misses.push(miss);
+            self.misses.push(*miss);
             match next {
                 Next::Lane(next) => place = next,
                 Next::Again(wait) => {
@@ -171,11 +171,14 @@ impl Attempts {
         lane.counters.count(AttemptResult::Answered);
         match got {
             Got::Whole(whole) => Answer::Whole { visit, ticket, whole },
-            Got::Flow(flow) => Answer::Flow { visit, ticket, model: plan.public_name(&lane), lane, flow },
+            Got::Flow(flow) => {
+                let model = plan.public_name(&lane);
+                Answer::Flow(Box::new(Relay::new(visit, ticket, lane, model, *flow)))
+            }
         }
     }
 
-    async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Miss> {
+    async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Box<Miss>> {
         self.cover(lane).await?;
         let headers = self.headers(lane)?;
         self.visit.goes_to(lane);
@@ -199,21 +202,21 @@ impl Attempts {
     }
 
     /// Holds what this endpoint can cost beyond what is held already.
-    async fn cover(&mut self, lane: &Lane) -> Result<(), Miss> {
+    async fn cover(&mut self, lane: &Lane) -> Result<(), Box<Miss>> {
         let (Some(sizing), output) = (self.ticket.sizing(), self.ticket.output()) else { return Ok(()) };
         let tokens = output.limit.unwrap_or_else(|| sizing.output(lane.max_output()));
         let needed = sizing.ceiling(tokens, lane.prices());
         let (held, Some(holds)) = (self.ticket.held(), self.ticket.holds()) else { return Ok(()) };
         match needed.minus(held).filter(|missing| missing.nano() > 0) {
             None => Ok(()),
-            Some(missing) => holds.take_money(missing).await.map_err(|(pool, denied)| Miss {
-                refusal: Some(refused(pool, denied, None)),
-                ..miss(lane, Trouble::Unaffordable)
+            Some(missing) => holds.take_money(missing).await.map_err(|(pool, denied)| {
+                let refusal = Some(refused(pool, denied, None));
+                Box::new(Miss { refusal, ..*miss(lane, Trouble::Unaffordable) })
             }),
         }
     }
 
-    fn headers(&self, lane: &Lane) -> Result<HeaderMap, Miss> {
+    fn headers(&self, lane: &Lane) -> Result<HeaderMap, Box<Miss>> {
         let mut headers = self.arrival.headers.clone();
         headers.reserve(8);
         let accept = if self.arrival.scan.stream { HeaderValue::from_static("text/event-stream") } else { JSON };
@@ -246,7 +249,7 @@ impl Attempts {
         )
     }
 
-    async fn ask(&mut self, lane: &Rc<Lane>, headers: HeaderMap) -> Result<Got, Miss> {
+    async fn ask(&mut self, lane: &Rc<Lane>, headers: HeaderMap) -> Result<Got, Box<Miss>> {
         let reply = self.send(lane, headers).await?;
         if !reply.status.is_success() {
             return Err(self.refusal_of(lane, reply).await);
@@ -263,7 +266,7 @@ impl Attempts {
         }
     }
 
-    async fn send(&mut self, lane: &Lane, headers: HeaderMap) -> Result<Reply, Miss> {
+    async fn send(&mut self, lane: &Lane, headers: HeaderMap) -> Result<Reply, Box<Miss>> {
         let edits = RequestEdits {
             upstream_model: &lane.route.endpoint.upstream_model,
             token_limit: self.ticket.output().limit,
@@ -288,12 +291,12 @@ impl Attempts {
     }
 
     /// The attempt is given up; what the provider may bill for it is noted.
-    fn miss(&mut self, lane: &Lane, trouble: Trouble, tap: Option<&Tap>) -> Miss {
+    fn miss(&mut self, lane: &Lane, trouble: Trouble, tap: Option<&Tap>) -> Box<Miss> {
         self.ticket.lost(tap);
         miss(lane, trouble)
     }
 
-    fn lost(&mut self, lane: &Lane, error: upstream::UpstreamError) -> Miss {
+    fn lost(&mut self, lane: &Lane, error: upstream::UpstreamError) -> Box<Miss> {
         use upstream::UpstreamError::{ConnectTimeout, Protocol};
         if !error.was_sent() {
             self.ticket.reached(Reached::Nothing);
@@ -307,13 +310,13 @@ impl Attempts {
         self.miss(lane, trouble, None)
     }
 
-    async fn refusal_of(&mut self, lane: &Lane, reply: Reply) -> Miss {
+    async fn refusal_of(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
         // An error status is not billed.
         self.ticket.reached(Reached::Nothing);
         let status = reply.status.as_u16();
         let retry_after = retry_after(&reply.headers);
         let error = self.error_in(lane, reply.body).await;
-        Miss { error, retry_after, ..miss(lane, Trouble::Status(status)) }
+        Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
     }
 
     /// What an error body says, as far as it comes in time.
@@ -324,7 +327,7 @@ impl Attempts {
     }
 
     /// A stream was asked for and something else came: mostly an error with HTTP 200.
-    async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Miss {
+    async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
         let error = self.error_in(lane, reply.body).await;
         if error.message.is_empty() && error.code.is_none() {
             return self.miss(lane, Trouble::BadReply, None);
@@ -332,7 +335,7 @@ impl Attempts {
         self.reported(lane, error)
     }
 
-    async fn collect(&mut self, lane: &Lane, body: ReplyBody) -> Result<Whole, Miss> {
+    async fn collect(&mut self, lane: &Lane, body: ReplyBody) -> Result<Box<Whole>, Box<Miss>> {
         let limit = self.visit.worker.gate.settings.limits.answer.as_usize();
         let mut body = body;
         let mut pieces = Pieces::default();
@@ -353,18 +356,18 @@ impl Attempts {
             return Err(self.reported(lane, error));
         }
         match whole.tap.has_output() || whole.tap.has_finish() {
-            true => Ok(whole),
+            true => Ok(Box::new(whole)),
             false => Err(self.miss(lane, Trouble::Empty, Some(&whole.tap))),
         }
     }
 
-    fn reported(&mut self, lane: &Lane, error: UpstreamError) -> Miss {
+    fn reported(&mut self, lane: &Lane, error: UpstreamError) -> Box<Miss> {
         self.ticket.reached(Reached::Nothing);
-        Miss { trouble: Trouble::Reported(error.status), error, ..miss(lane, Trouble::BadReply) }
+        Box::new(Miss { trouble: Trouble::Reported(error.status), error, ..*miss(lane, Trouble::BadReply) })
     }
 
     /// Reads until the first output, keeping what comes before it.
-    async fn prime(&mut self, lane: &Lane, mut body: ReplyBody) -> Result<Flow, Miss> {
+    async fn prime(&mut self, lane: &Lane, mut body: ReplyBody) -> Result<Box<Flow>, Box<Miss>> {
         let mut pass = lane.bridge.stream(&self.edits(lane));
         let mut held = VecDeque::new();
         let (mut room, mut error) = (self.visit.worker.gate.settings.limits.answer.as_usize(), None);
@@ -376,7 +379,7 @@ impl Attempts {
                     let out = pass.push(data, &mut pricer(lane.prices()));
                     held.extend((!out.is_empty()).then_some(out));
                     if pass.is_open() && pass.tap().has_output() {
-                        return Ok(Flow { body, pass, held, ended: None });
+                        return Ok(Box::new(Flow { body, pass, held, ended: None }));
                     }
                     if room == 0 {
                         return Err(self.miss(lane, Trouble::BadReply, Some(pass.tap())));
@@ -393,11 +396,13 @@ impl Attempts {
         let (rest, end) = pass.end(&mut pricer(lane.prices()));
         held.extend((!rest.is_empty()).then_some(rest));
         match (end, error) {
-            (StreamEnd::Finished, _) => Ok(Flow { body, pass, held, ended: Some(StreamEnd::Finished) }),
+            (StreamEnd::Finished, _) => Ok(Box::new(Flow { body, pass, held, ended: Some(StreamEnd::Finished) })),
             (StreamEnd::InBandError(error), _) => Err(self.reported(lane, error)),
             (StreamEnd::Empty, _) => Err(self.miss(lane, Trouble::Empty, Some(pass.tap()))),
             (StreamEnd::Truncated, Some(error)) => Err(self.lost(lane, error)),
-            (StreamEnd::Truncated | StreamEnd::Oversized, _) => Err(self.miss(lane, Trouble::BadReply, Some(pass.tap()))),
+            (StreamEnd::Truncated | StreamEnd::Oversized, _) => {
+                Err(self.miss(lane, Trouble::BadReply, Some(pass.tap())))
+            }
         }
     }
 
@@ -412,9 +417,9 @@ pub(super) fn pricer(prices: &PriceList) -> impl FnMut(&TokenUsage) -> Receipt +
     |usage| Receipt { cost: pricing::cost(usage, prices), is_byok: false, upstream_cost: None }
 }
 
-fn miss(lane: &Lane, trouble: Trouble) -> Miss {
+fn miss(lane: &Lane, trouble: Trouble) -> Box<Miss> {
     let provider = lane.route.provider.id.clone();
-    Miss { provider, trouble, error: UpstreamError::default(), retry_after: None, refusal: None }
+    Box::new(Miss { provider, trouble, error: UpstreamError::default(), retry_after: None, refusal: None })
 }
 
 fn is_identity(headers: &HeaderMap) -> bool {

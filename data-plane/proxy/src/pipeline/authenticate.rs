@@ -26,7 +26,9 @@ pub(crate) fn authenticate(visit: &Visit, view: &View, headers: &HeaderMap, uri:
     let text = match key_of(headers, uri.path(), uri.query()) {
         Keys::One(text) => text,
         Keys::None => return Err(refused()),
-        Keys::Several => return Err(Refusal::new(FaultCode::InvalidKey, "The request carries several different API keys.")),
+        Keys::Several => {
+            return Err(Refusal::new(FaultCode::InvalidKey, "The request carries several different API keys."));
+        }
     };
     let digest = KeyText::parse(KeyKind::Live, text).map_err(|_| refused())?.digest();
     let caller = view.snapshot.caller(&digest, visit.started_at).ok_or_else(refused)?;

@@ -69,7 +69,9 @@ pub(super) struct Verdict {
 pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match trouble {
-        Trouble::NoCredential | Trouble::Unaffordable => Verdict { then: Then::Elsewhere, is_hard: false, result: None },
+        Trouble::NoCredential | Trouble::Unaffordable => {
+            Verdict { then: Then::Elsewhere, is_hard: false, result: None }
+        }
         Trouble::Unreachable => verdict(Then::Anywhere, true, AttemptResult::Unreachable),
         // The provider may bill it: it is not asked again, but another one may be.
         Trouble::Lost => verdict(Then::Elsewhere, true, AttemptResult::Cut),
@@ -99,7 +101,8 @@ fn of_status(status: u16, error: &UpstreamError) -> Verdict {
 
 /// Whether a 429 says that the account has used up its money rather than its turn.
 fn is_quota(error: &UpstreamError) -> bool {
-    let says = |word: &Option<String>| word.as_deref().is_some_and(|word| word.contains("quota") || word.contains("billing"));
+    let says =
+        |word: &Option<String>| word.as_deref().is_some_and(|word| word.contains("quota") || word.contains("billing"));
     says(&error.code) || says(&error.kind)
 }
 
@@ -182,7 +185,9 @@ fn failed(misses: &[Miss]) -> Refusal {
     } else {
         match last {
             504 | 408 | 524 => (FaultCode::ProviderTimeout, "The provider took too long to answer."),
-            503 | 529 => (FaultCode::ProviderUnavailable, "The provider of this model cannot be reached, or is overloaded."),
+            503 | 529 => {
+                (FaultCode::ProviderUnavailable, "The provider of this model cannot be reached, or is overloaded.")
+            }
             _ => (FaultCode::ProviderFailed, "The provider failed to answer."),
         }
     };

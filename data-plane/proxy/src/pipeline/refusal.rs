@@ -12,13 +12,11 @@ pub(crate) struct Refusal {
     pub fault: Fault,
     /// In place of the row's code.
     pub code: Option<Cow<'static, str>>,
-    /// In place of the row's type.
-    pub kind: Option<String>,
 }
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Refusal {
-        Refusal { fault, code: None, kind: None }
+        Refusal { fault, code: None }
     }
 }
 
@@ -26,7 +24,7 @@ impl From<BodyFault> for Refusal {
     fn from(flaw: BodyFault) -> Refusal {
         let mut fault = Fault::new(FaultCode::InvalidRequest, flaw.message);
         fault.param = flaw.param.map(Cow::Owned);
-        Refusal { fault, code: Some(Cow::Borrowed(flaw.kind.code())), kind: None }
+        Refusal { fault, code: Some(Cow::Borrowed(flaw.kind.code())) }
     }
 }
 
@@ -36,7 +34,7 @@ impl Refusal {
         Fault::new(code, message).into()
     }
 
-    /// A provider's own refusal of the request as it is, passed on with its words.
+    /// A provider's own refusal of the request as it is, passed on with its words; the type stays one of ours.
     pub fn of_provider(status: u16, error: UpstreamError) -> Refusal {
         let message = match error.message.is_empty() {
             true => Cow::Borrowed("The provider refused the request."),
@@ -44,7 +42,7 @@ impl Refusal {
         };
         let mut fault = Fault::new(FaultCode::ProviderRefused, message).status(status);
         fault.param = error.param.map(Cow::Owned);
-        Refusal { fault, code: error.code.map(Cow::Owned), kind: error.kind }
+        Refusal { fault, code: error.code.map(Cow::Owned) }
     }
 
     /// The code as the client sees it.
@@ -53,7 +51,7 @@ impl Refusal {
     }
 
     /// The type as the client sees it.
-    pub fn kind(&self) -> &str {
-        self.kind.as_deref().unwrap_or(self.fault.code.row().kind)
+    pub fn kind(&self) -> &'static str {
+        self.fault.code.row().kind
     }
 }

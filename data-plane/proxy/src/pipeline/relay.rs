@@ -12,10 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use codec::{InBand, StreamEnd, StreamPass};
-use domain::{
-    faults::{Fault, FaultCode},
-    usage::Outcome,
-};
+use domain::{faults::FaultCode, usage::Outcome};
 use http_body::Body as _;
 use link::cell::Denied;
 
@@ -102,6 +99,15 @@ impl Relay {
         relay
     }
 
+    pub fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    /// The answer's id at the provider; empty when it has none.
+    pub fn upstream_id(&self) -> &str {
+        self.pass.tap().upstream_id()
+    }
+
     /// The next bytes for the client; none at the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
@@ -125,7 +131,10 @@ impl Relay {
             self.fail(&refusal, Outcome::HoldExhausted);
             return Poll::Ready(());
         }
-        let Some(body) = &mut self.body else { return Poll::Ready(self.end()) };
+        let Some(body) = &mut self.body else {
+            self.end();
+            return Poll::Ready(());
+        };
         match std::task::ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
@@ -149,7 +158,10 @@ impl Relay {
         if !self.pass.is_open() {
             self.end();
         } else if self.room == 0 {
-            self.fail(&Refusal::new(FaultCode::StreamCut, "The answer is larger than the gateway passes on."), Outcome::Capped);
+            self.fail(
+                &Refusal::new(FaultCode::StreamCut, "The answer is larger than the gateway passes on."),
+                Outcome::Capped,
+            );
         }
     }
 
@@ -176,8 +188,12 @@ impl Relay {
                 self.let_go(cx);
             }
             StreamEnd::InBandError(error) => {
-                let message = if error.message.is_empty() { "The provider failed in mid-stream.".into() } else { error.message };
-                let refusal = Refusal { code: None, kind: None, fault: Fault::new(FaultCode::StreamCut, message) };
+                let message = if error.message.is_empty() {
+                    "The provider failed in mid-stream.".to_owned()
+                } else {
+                    error.message
+                };
+                let refusal = Refusal::new(FaultCode::StreamCut, message);
                 self.fail(&refusal, Outcome::UpstreamCut);
             }
             StreamEnd::Truncated | StreamEnd::Oversized | StreamEnd::Empty => {
@@ -305,7 +321,9 @@ impl Relay {
 fn covered(ticket: &Ticket) -> u64 {
     let output = ticket.output();
     match ticket.sizing() {
-        Some(sizing) if sizing.limit.is_none() && output.limit.is_none() => output.tokens.saturating_mul(sizing.choices),
+        Some(sizing) if sizing.limit.is_none() && output.limit.is_none() => {
+            output.tokens.saturating_mul(sizing.choices)
+        }
         _ => u64::MAX,
     }
 }
@@ -354,9 +372,7 @@ impl Waiting {
             return Poll::Ready(Step::Comment(self.visit.worker.comment.clone()));
         }
         match self.run.as_mut().poll(cx) {
-            Poll::Ready(Ok(Answer::Flow { visit, ticket, lane, model, flow })) => {
-                Poll::Ready(Step::Flow(Box::new(Relay::new(visit, ticket, lane, model, flow))))
-            }
+            Poll::Ready(Ok(Answer::Flow(relay))) => Poll::Ready(Step::Flow(relay)),
             Poll::Ready(Ok(Answer::Whole { .. })) => {
                 Poll::Ready(Step::Last(self.last(&Refusal::new(FaultCode::Internal, "The answer is not a stream."))))
             }

@@ -44,7 +44,7 @@ pub(crate) enum Reached {
 
 /// An admitted request.
 pub(crate) struct Ticket {
-    open: Option<Open>,
+    open: Option<Box<Open>>,
 }
 
 struct Open {
@@ -112,7 +112,7 @@ impl Ticket {
             first_output_ms: None,
             lost: Money::ZERO,
         };
-        Ticket { open: Some(open) }
+        Ticket { open: Some(Box::new(open)) }
     }
 
     /// What the money that is held pays for.
@@ -266,12 +266,8 @@ struct Bill {
 /// The rule of charging: outcomes that are charged cost what was used; the others cost nothing, and what the provider
 /// may bill for them is ours.
 fn bill(outcome: Outcome, tap: Option<&Tap>, sizing: &Sizing, reached: Reached, prices: Option<&PriceList>) -> Bill {
-    let nothing = Bill {
-        usage: TokenUsage::default(),
-        source: UsageSource::None,
-        cost: Money::ZERO,
-        written_off: Money::ZERO,
-    };
+    let nothing =
+        Bill { usage: TokenUsage::default(), source: UsageSource::None, cost: Money::ZERO, written_off: Money::ZERO };
     let Some(prices) = prices.filter(|_| reached != Reached::Nothing) else { return nothing };
     let (usage, source) = counted(tap, sizing);
     let price = pricing::cost(&usage, prices);
@@ -355,8 +351,10 @@ mod tests {
         r#"data: {"id":"c","choices":[],"usage":{"prompt_tokens":50,"completion_tokens":7,"total_tokens":57}}"#,
         "\n\ndata: [DONE]\n\n"
     );
-    const CUT: &str =
-        concat!(r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"12345678"},"finish_reason":null}]}"#, "\n\n");
+    const CUT: &str = concat!(
+        r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"12345678"},"finish_reason":null}]}"#,
+        "\n\n"
+    );
 
     #[test]
     fn charged_outcomes_cost_what_was_used_and_free_ones_are_written_off() {

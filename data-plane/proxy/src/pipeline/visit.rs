@@ -13,13 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use runtime::telemetry::{TRACE, adopt};
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{
-    alarm::Tick,
-    connection::Connection,
-    offers::Lane,
-    purse::Purse,
-    worker::Worker,
-};
+use crate::{alarm::Tick, connection::Connection, offers::Lane, purse::Purse, worker::Worker};
 
 /// One request.
 pub(crate) struct Visit {
@@ -54,7 +48,12 @@ pub(crate) struct Visit {
 
 impl Visit {
     /// A request whose head has just come.
-    pub fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>, surface: Surface, allow_origin: Option<HeaderValue>) -> Visit {
+    pub fn begin(
+        worker: &Rc<Worker>,
+        connection: &Rc<Connection>,
+        surface: Surface,
+        allow_origin: Option<HeaderValue>,
+    ) -> Visit {
         let clock = &worker.gate.clock;
         let (now_us, started) = (clock.now_us(), clock.monotonic());
         Visit {

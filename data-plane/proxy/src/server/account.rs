@@ -116,7 +116,11 @@ impl<'a> KeyCard<'a> {
             is_provisioning_key: false,
             creator_user_id: None,
             expires_at: None,
-            rate_limit: RateLimit { requests: per_minute.unwrap_or(-1), interval: "1m", note: "See the x-ratelimit headers." },
+            rate_limit: RateLimit {
+                requests: per_minute.unwrap_or(-1),
+                interval: "1m",
+                note: "See the x-ratelimit headers.",
+            },
             org_id: purse.org.id.to_string(),
             org_name: &usage.org_name,
         }
@@ -143,7 +147,11 @@ pub(super) async fn credits(visit: &Visit, purse: &Purse) -> Result<Response<Out
 }
 
 /// `GET generation?id=`.
-pub(super) async fn generation(visit: &Visit, purse: &Purse, query: Option<&str>) -> Result<Response<Outflow>, Refusal> {
+pub(super) async fn generation(
+    visit: &Visit,
+    purse: &Purse,
+    query: Option<&str>,
+) -> Result<Response<Outflow>, Refusal> {
     let id = paths::parameter(query, "id").filter(|id| id.len() <= 256);
     let missing = || Fault::new(FaultCode::InvalidRequest, "The parameter `id` is missing.").param("id");
     let id = id.ok_or_else(missing)?;
@@ -235,7 +243,12 @@ mod tests {
 
     #[test]
     fn money_is_a_number_digit_for_digit() {
-        for (nano, text) in [(412_500, "0.0004125"), (0, "0"), (25_000_000_000, "25"), (9_000_000_000_000_000_001, "9000000000.000000001")] {
+        for (nano, text) in [
+            (412_500, "0.0004125"),
+            (0, "0"),
+            (25_000_000_000, "25"),
+            (9_000_000_000_000_000_001, "9000000000.000000001"),
+        ] {
             assert_eq!(serde_json::to_string(&Dollars(Money::from_nano(nano))).unwrap(), text);
         }
     }

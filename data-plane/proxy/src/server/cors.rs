@@ -41,7 +41,10 @@ pub(super) fn preflight(visit: &Visit, asked: &HeaderMap) -> Response<Outflow> {
     stamp(visit, headers);
     if visit.allow_origin.is_some() {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned().unwrap_or(HEADERS));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            asked.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned().unwrap_or(HEADERS),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         if asked.contains_key("access-control-request-private-network") {
             headers.insert(PRIVATE_NETWORK, HeaderValue::from_static("true"));

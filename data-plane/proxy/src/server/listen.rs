@@ -102,7 +102,9 @@ fn take(taken: io::Result<(tokio::net::TcpStream, SocketAddr)>, hands: &[Hand], 
     let stream = match taken {
         Ok((stream, _)) => stream,
         // The client gave up while it was queued.
-        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => return true,
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+            return true;
+        }
         Err(error) => {
             tracing::warn!(%error, "cannot accept connections");
             return false;

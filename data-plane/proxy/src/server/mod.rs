@@ -12,7 +12,7 @@ mod workers;
 
 use std::rc::Rc;
 
-use domain::faults::FaultCode;
+use domain::faults::{Fault, FaultCode};
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 
@@ -30,7 +30,12 @@ pub(crate) use listen::{Listener, accept};
 pub(crate) use workers::{Crew, hire};
 
 /// Answers one request, whatever it is. Every answer carries a request id; every refusal is in the caller's dialect.
-async fn handle(worker: Rc<Worker>, open: OpenRequest, head_scan: HeadScan, request: Request<Incoming>) -> Response<Outflow> {
+async fn handle(
+    worker: Rc<Worker>,
+    open: OpenRequest,
+    head_scan: HeadScan,
+    request: Request<Incoming>,
+) -> Response<Outflow> {
     let (surface, operation) = paths::find(request.uri().path());
     let settings = &worker.gate.settings;
     let allow_origin = cors::allow(&settings.cors.origins, request.headers());
@@ -39,7 +44,9 @@ async fn handle(worker: Rc<Worker>, open: OpenRequest, head_scan: HeadScan, requ
         visit.trace(request.headers());
     }
     let visit = Rc::new(visit);
-    let response = match check_framing(&request, head_scan) {
+    let checked =
+        check_size(&request, head_scan, settings.limits.head.get()).and_then(|()| check_framing(&request, head_scan));
+    let response = match checked {
         Ok(()) => route(&visit, operation, request).await,
         Err(refusal) => {
             let mut response = refuse(&visit, &refusal);
@@ -48,6 +55,23 @@ async fn handle(worker: Rc<Worker>, open: OpenRequest, head_scan: HeadScan, requ
         }
     };
     response.map(|body| body.holding(open))
+}
+
+/// Heads over the limit. They are measured only where the bytes that came could be too many.
+fn check_size<B>(request: &Request<B>, head: HeadScan, limit: u64) -> Result<(), Refusal> {
+    if head.bytes_at_most() <= limit {
+        return Ok(());
+    }
+    let refused = |status, message| Err(Fault::new(FaultCode::InvalidRequest, message).status(status).into());
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len() as u64);
+    if target > limit {
+        return refused(414, "The address is too long.");
+    }
+    let fields = request.headers().iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64);
+    if target + fields.sum::<u64>() > limit {
+        return refused(431, "The headers are too large.");
+    }
+    Ok(())
 }
 
 /// Framings that two programs may read differently, and attempts to leave HTTP, are refused; the connection is closed
@@ -123,7 +147,11 @@ fn health(visit: &Visit, operation: &Operation) -> Response<Outflow> {
 }
 
 /// Routes that need a key and answer from the snapshot or the books.
-async fn look_up(visit: &Rc<Visit>, operation: &Operation, request: &Request<Incoming>) -> Result<Response<Outflow>, Refusal> {
+async fn look_up(
+    visit: &Rc<Visit>,
+    operation: &Operation,
+    request: &Request<Incoming>,
+) -> Result<Response<Outflow>, Refusal> {
     let view = visit.worker.view();
     let purse = caller(visit, &view, request)?;
     match operation {
@@ -154,6 +182,20 @@ mod tests {
             request.headers_mut().insert(*name, HeaderValue::from_static(value));
         }
         request
+    }
+
+    #[test]
+    fn large_heads_are_told_apart_from_large_bodies() {
+        let seen = HeadScan::begun().fed(&[b'a'; 5_000]);
+        let status =
+            |request: &Request<()>| check_size(request, seen, 4_096).err().map(|refusal| refusal.fault.http_status());
+        assert_eq!(status(&request(Version::HTTP_11, &[("host", "x")])), None, "the rest was a body");
+        let mut long = request(Version::HTTP_11, &[]);
+        *long.uri_mut() = format!("/{}", "a".repeat(4_500)).parse().unwrap();
+        assert_eq!(status(&long), Some(414));
+        let mut wide = request(Version::HTTP_11, &[]);
+        wide.headers_mut().insert("x", HeaderValue::from_str(&"a".repeat(4_500)).unwrap());
+        assert_eq!(status(&wide), Some(431));
     }
 
     #[test]

@@ -36,6 +36,9 @@ use crate::{
 const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(30);
 const PING_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// Room above the limit of heads in which the parser can tell a long target (414) from long headers (431).
+const LONG_TARGET: usize = 48 * 1024;
+
 /// How long a connection that was queued when the drain began may take to ask for something.
 const QUEUED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -61,7 +64,7 @@ impl Speech {
         let limits = &worker.gate.settings.limits;
         let mut http1 = http1::Builder::new();
         // The connection's own alarm ends slow heads; it costs nothing while nobody is slow.
-        http1.header_read_timeout(None).max_header_size(limits.head.as_usize());
+        http1.header_read_timeout(None).max_header_size(limits.head.as_usize().saturating_add(LONG_TARGET));
         let mut http2 = http2::Builder::new(Local);
         http2
             .timer(TokioTimer::new())

@@ -20,7 +20,12 @@ use super::{
     listen::{Arriving, Hand},
     protocol::{Speech, rehearse, serve},
 };
-use crate::{Error, connection::{Connection, Load}, gate::Gate, worker::Worker};
+use crate::{
+    Error,
+    connection::{Connection, Load},
+    gate::Gate,
+    worker::Worker,
+};
 
 /// Connections that may wait for one worker.
 const INBOX: usize = 4_096;

@@ -33,7 +33,25 @@ const LAST_TRIES: u32 = 3;
 /// A numbered entry that is not known to be synced.
 enum Row {
     Intent(Arc<Intent>),
-    Terminal { sequence: u64, request: RequestId, record: wire::UsageRecord },
+    Terminal {
+        sequence: u64,
+        request: RequestId,
+        record: Box<wire::UsageRecord>,
+        /// The segment that has its intent on disk.
+        intent_in: Option<u32>,
+    },
+    /// An intent whose terminal is in the same group: that says all. It also keeps the order in which a replay must see
+    /// the two: a group that was half kept by a failing disk is written again, and an intent behind its own terminal
+    /// would be closed a second time.
+    Over,
+}
+
+/// Where the intent of an open request is.
+enum OpenIn {
+    /// Among the rows, by index.
+    Group(usize),
+    /// Synced in this segment.
+    Segment(u32),
 }
 
 struct Open {
@@ -52,8 +70,8 @@ pub(super) struct Flusher {
     file: Option<Open>,
     next_index: u32,
     last_sequence: u64,
-    /// The segment of each intent that is synced and has no terminal yet.
-    open: HashMap<RequestId, u32>,
+    /// Requests without a terminal.
+    open: HashMap<RequestId, OpenIn>,
     failing: bool,
     retry_at: Duration,
     housekeeping_at: Duration,
@@ -150,28 +168,38 @@ impl Flusher {
         }
         let mut batch = std::mem::take(&mut self.batch);
         for entry in batch.drain(..) {
-            let row = match entry {
-                Entry::Intent(intent) => Row::Intent(intent),
-                Entry::Terminal(record) => self.number(record.request, record.as_ref().into()),
-                Entry::Abandoned(intent) => {
-                    let closed = closing(&intent.as_ref().into());
-                    self.number(intent.request, closed)
+            match entry {
+                Entry::Intent(intent) => {
+                    self.open.insert(intent.request, OpenIn::Group(self.rows.len()));
+                    self.rows.push(Row::Intent(intent));
                 }
-            };
-            self.rows.push(row);
+                Entry::Terminal(record) => self.number(record.request, (*record).into()),
+                Entry::Abandoned(intent) => self.number(intent.request, closing(&intent.as_ref().into())),
+            }
         }
         self.batch = batch;
     }
 
-    fn number(&mut self, request: RequestId, record: wire::UsageRecord) -> Row {
+    fn number(&mut self, request: RequestId, record: wire::UsageRecord) {
         self.last_sequence = self.last_sequence.saturating_add(1);
-        Row::Terminal { sequence: self.last_sequence, request, record }
+        let intent_in = match self.open.remove(&request) {
+            Some(OpenIn::Segment(index)) => Some(index),
+            Some(OpenIn::Group(at)) => {
+                if let Some(row) = self.rows.get_mut(at) {
+                    *row = Row::Over;
+                }
+                None
+            }
+            None => None,
+        };
+        let record = Box::new(record);
+        self.rows.push(Row::Terminal { sequence: self.last_sequence, request, record, intent_in });
     }
 
     fn first_unsynced(&self) -> u64 {
         let first = self.rows.iter().find_map(|row| match row {
             Row::Terminal { sequence, .. } => Some(*sequence),
-            Row::Intent(_) => None,
+            Row::Intent(_) | Row::Over => None,
         });
         first.unwrap_or_else(|| self.last_sequence.saturating_add(1))
     }
@@ -190,9 +218,10 @@ impl Flusher {
                 Row::Intent(intent) => {
                     open.pen.intent(&mut self.buffer, intent.request.to_u128(), &intent.as_ref().into());
                 }
-                Row::Terminal { sequence, request, record } => {
+                Row::Terminal { sequence, request, record, .. } => {
                     open.pen.terminal(&mut self.buffer, *sequence, request.to_u128(), record);
                 }
+                Row::Over => {}
             }
         }
         let written = open.file.append(&self.buffer).and_then(|()| open.file.sync());
@@ -236,23 +265,17 @@ impl Flusher {
         for row in self.rows.drain(..) {
             match row {
                 Row::Intent(intent) => {
-                    if self.open.insert(intent.request, index).is_none() {
-                        opened = opened.saturating_add(1);
-                    }
+                    self.open.insert(intent.request, OpenIn::Segment(index));
+                    opened = opened.saturating_add(1);
                 }
-                Row::Terminal { sequence, request, record } => {
-                    match self.open.remove(&request) {
-                        Some(own) if own == index => opened = opened.saturating_sub(1),
-                        Some(other) => {
-                            if let Some(segment) = shelf.segment_mut(epoch, other) {
-                                segment.open = segment.open.saturating_sub(1);
-                            }
-                        }
-                        None => {}
+                Row::Terminal { sequence, record, intent_in, .. } => {
+                    if let Some(segment) = intent_in.and_then(|index| shelf.segment_mut(epoch, index)) {
+                        segment.open = segment.open.saturating_sub(1);
                     }
                     last = Some(sequence);
                     shelf.publish(epoch, sequence, record);
                 }
+                Row::Over => {}
             }
         }
         if let Some(segment) = shelf.segment_mut(epoch, index) {

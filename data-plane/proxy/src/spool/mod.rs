@@ -174,10 +174,8 @@ impl Spool {
     /// Whatever the disk reports; nothing is lost by trying again.
     pub fn open(config: Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<(Spool, Replay), Error> {
         let (spool, replay, flusher) = Spool::assemble(config, disk, clock)?;
-        let thread = std::thread::Builder::new()
-            .name("spool".to_owned())
-            .spawn(move || flusher.run())
-            .map_err(Error::Thread)?;
+        let thread =
+            std::thread::Builder::new().name("spool".to_owned()).spawn(move || flusher.run()).map_err(Error::Thread)?;
         *locked(&spool.inner.thread) = Some(thread);
         Ok((spool, replay))
     }
@@ -278,7 +276,12 @@ impl Spool {
         Ok(records)
     }
 
-    fn read_from(&self, place: &shelf::Place, after: u64, limit: usize) -> Result<(Vec<wire::UsageRecord>, u64), Error> {
+    fn read_from(
+        &self,
+        place: &shelf::Place,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<wire::UsageRecord>, u64), Error> {
         let segment = &place.segment;
         let header = Header { epoch: segment.epoch, index: segment.index, first: segment.first };
         let path = self.inner.path(segment.epoch, segment.index);

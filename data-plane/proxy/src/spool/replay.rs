@@ -126,8 +126,8 @@ impl<'a> Scan<'a> {
         // What is read now is reported as kept; so it has to be kept before it is read.
         self.disk.sync(&path).map_err(Error::disk("sync", &path))?;
         let bytes = self.disk.read(&path, 0, len).map_err(Error::disk("read", &path))?;
-        let header = Header::read(&bytes)
-            .filter(|header| (header.epoch, header.index) == (segment.epoch, segment.index));
+        let header =
+            Header::read(&bytes).filter(|header| (header.epoch, header.index) == (segment.epoch, segment.index));
         let (Some(header), Some(rest)) = (header, bytes.get(HEADER_LEN..)) else {
             // Nothing was ever synced behind a header that was not; if something was, the next sequence shows the gap.
             return Ok(());

@@ -129,8 +129,15 @@ fn checksum(seed: &Hasher, len: [u8; 4], body: &[u8]) -> u32 {
 /// One whole record, as bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
-    Intent { request: u128, message: &'a [u8] },
-    Terminal { sequence: u64, request: u128, message: &'a [u8] },
+    Intent {
+        request: u128,
+        message: &'a [u8],
+    },
+    Terminal {
+        sequence: u64,
+        request: u128,
+        message: &'a [u8],
+    },
     /// Of a kind that a later build writes.
     Strange,
 }

@@ -63,7 +63,7 @@ pub(super) struct Place {
 pub(super) struct Shelf {
     pub segments: Vec<Segment>,
     pub epochs: BTreeMap<u64, Position>,
-    recent: VecDeque<wire::UsageRecord>,
+    recent: VecDeque<Box<wire::UsageRecord>>,
     /// Sequence of the first of `recent`.
     recent_first: u64,
     hint: Option<Hint>,
@@ -123,7 +123,7 @@ impl Shelf {
     }
 
     /// Takes in a terminal that is synced.
-    pub fn publish(&mut self, epoch: u64, sequence: u64, record: wire::UsageRecord) {
+    pub fn publish(&mut self, epoch: u64, sequence: u64, record: Box<wire::UsageRecord>) {
         self.epochs.entry(epoch).or_default().last = sequence;
         if self.recent.is_empty() {
             self.recent_first = sequence;
@@ -139,7 +139,7 @@ impl Shelf {
         let skip = after.saturating_add(1).checked_sub(self.recent_first)?;
         let skip = usize::try_from(skip).ok().filter(|skip| *skip < self.recent.len())?;
         let end = self.recent.len().min(skip.saturating_add(limit));
-        let taken = self.recent.drain(..end).skip(skip).collect();
+        let taken = self.recent.drain(..end).skip(skip).map(|record| *record).collect();
         self.recent_first = self.recent_first.saturating_add(end as u64);
         Some(taken)
     }

@@ -25,7 +25,12 @@ pub(super) enum Piece {
     Changes(Vec<Change>),
     /// The last piece. `objects` are those of kinds known here, `strange` some of the others; `fits`: every chunk and
     /// the whole had their digests.
-    End { revision: Revision, objects: u64, strange: Vec<wire::Refusal>, fits: bool },
+    End {
+        revision: Revision,
+        objects: u64,
+        strange: Vec<wire::Refusal>,
+        fits: bool,
+    },
     /// The transfer broke off; when to try again, if the controller said so.
     Failed(Option<Duration>),
 }

@@ -20,9 +20,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::link::replica::Replica;
 use arc_swap::ArcSwap;
 use domain::snapshot::Snapshot;
-use ::link::replica::Replica;
 use runtime::clock::Clock;
 use runtime::metrics::{Counter, Kind, Registry};
 use runtime::seal::BootKey;
@@ -168,8 +168,7 @@ impl Driver {
         let Link { snapshot, funds, secrets, queries, status, .. } = link.clone();
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(spool.clone());
         queries.connect(wire.clone(), status.clone());
-        let (reporter, finish) =
-            report::Reporter::new(wire.clone(), status.clone(), spool.clone(), &replay, interval);
+        let (reporter, finish) = report::Reporter::new(wire.clone(), status.clone(), spool.clone(), &replay, interval);
         *link.leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(Leaving { spool, finish });
         let fetcher = secrets::Fetcher {
             secrets: secrets.clone(),
@@ -180,17 +179,8 @@ impl Driver {
         };
         let driver = lease::Driver { funds: funds.clone(), wire: wire.clone(), status: status.clone(), requests };
         let retired = Retired::default();
-        let watcher = watch::Watcher {
-            wire,
-            status: status.clone(),
-            snapshot,
-            replica,
-            cache,
-            funds,
-            secrets,
-            retired,
-            force,
-        };
+        let watcher =
+            watch::Watcher { wire, status: status.clone(), snapshot, replica, cache, funds, secrets, retired, force };
         tasks.spawn("ready", status.become_ready());
         tasks.spawn("watch", watcher.run(tasks.stopping()));
         tasks.spawn("lease", driver.run(tasks.stopping()));

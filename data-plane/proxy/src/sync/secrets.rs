@@ -125,7 +125,6 @@ impl Fetcher {
         }
     }
 
-
     async fn fetch(&self, missing: &[(ProviderId, u64)]) -> Result<(), tonic::Status> {
         let identity = self.wire.identity();
         let message = wire::SecretsRequest {

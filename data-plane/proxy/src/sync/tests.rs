@@ -28,8 +28,8 @@ use runtime::clock::SystemClock;
 use runtime::config::Span;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch as latest};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status as Refusal, Streaming};
 
 use super::*;
@@ -116,7 +116,8 @@ impl Controller {
 
     async fn booked(&self, epoch: BootEpoch, count: usize) -> Vec<wire::UsageRecord> {
         let mut booked = self.state.booked.subscribe();
-        let has = |booked: &BTreeMap<u64, Vec<wire::UsageRecord>>| booked.get(&epoch.0).is_some_and(|all| all.len() >= count);
+        let has =
+            |booked: &BTreeMap<u64, Vec<wire::UsageRecord>>| booked.get(&epoch.0).is_some_and(|all| all.len() >= count);
         let booked = within_limit(booked.wait_for(has)).await.unwrap();
         booked[&epoch.0].clone()
     }
@@ -232,7 +233,10 @@ impl SyncService for Controller {
         Ok(Response::new(wire::ReportResponse { high_water_mark: mark }))
     }
 
-    async fn secrets(&self, request: Request<wire::SecretsRequest>) -> Result<Response<wire::SecretsResponse>, Refusal> {
+    async fn secrets(
+        &self,
+        request: Request<wire::SecretsRequest>,
+    ) -> Result<Response<wire::SecretsResponse>, Refusal> {
         let request = request.into_inner();
         let version = self.state.secret_version.load(Ordering::SeqCst);
         let seal = |provider: &String| {
@@ -447,7 +451,10 @@ async fn a_first_start_fetches_everything_and_then_follows() {
     assert_eq!((ack.revision, ack.refusals.len(), ack.error.as_str()), (5, 1, ""));
     assert!(!proxy.knows(2), "what is not understood is denied");
     let metrics = proxy.registry.render();
-    assert!(metrics.contains("tollgate_snapshot_revision 5") && metrics.contains("tollgate_spool_admitting 1"), "{metrics}");
+    assert!(
+        metrics.contains("tollgate_snapshot_revision 5") && metrics.contains("tollgate_spool_admitting 1"),
+        "{metrics}"
+    );
     proxy.leave().await;
 }
 

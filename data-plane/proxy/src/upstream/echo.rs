@@ -199,7 +199,8 @@ fn reply(status: StatusCode, content_type: &'static str, parts: Vec<Bytes>) -> R
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
-    let error = json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } });
+    let error =
+        json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } });
     reply(status, "application/json", vec![error.to_string().into()])
 }
 
@@ -282,8 +283,7 @@ mod tests {
     #[test]
     fn a_stream_is_word_by_word_with_usage_when_asked() {
         for with_usage in [false, true] {
-            let (_, text) =
-                ask(&request(json!({ "stream": true, "stream_options": { "include_usage": with_usage } })));
+            let (_, text) = ask(&request(json!({ "stream": true, "stream_options": { "include_usage": with_usage } })));
             let events: Vec<&str> = text.split_terminator("\n\n").collect();
             assert_eq!(events.last(), Some(&"data: [DONE]"));
             let chunks: Vec<Value> = events[..events.len() - 1]

@@ -115,7 +115,16 @@ impl Line {
         let wakes = Wakes::new();
         let waker = Waker::from(wakes.clone());
         let connection = Box::pin(connection);
-        Ok(Line { sender, connection, wakes, waker, is_over: false, is_used: false, idle_since: Instant::now(), _count: count })
+        Ok(Line {
+            sender,
+            connection,
+            wakes,
+            waker,
+            is_over: false,
+            is_used: false,
+            idle_since: Instant::now(),
+            _count: count,
+        })
     }
 
     /// Polls something of this connection together with the connection. `poll` gets a function that drives it and says

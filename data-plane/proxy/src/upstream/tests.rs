@@ -184,7 +184,10 @@ fn a_dropped_answer_closes_its_connection_unless_the_end_is_there() {
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             read_request(&mut stream).await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ndone\r\n0\r\n\r\n").await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ndone\r\n0\r\n\r\n")
+                .await
+                .unwrap();
             // The same connection again, since the end was already there.
             read_request(&mut stream).await.unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nmore\r\n").await.unwrap();
@@ -418,7 +421,16 @@ fn https_is_verified_against_the_private_authority_and_goes_through_a_proxy() {
 fn addresses_that_are_none_are_refused_when_they_are_made_ready() {
     worker(async {
         let upstream = upstream();
-        for bad in ["ftp://x", "http://", "http://[::1", "http://h:port/", "http://h:99999", "x", "echo://other", "http://a b/"] {
+        for bad in [
+            "ftp://x",
+            "http://",
+            "http://[::1",
+            "http://h:port/",
+            "http://h:99999",
+            "x",
+            "echo://other",
+            "http://a b/",
+        ] {
             assert!(upstream.target(bad).is_err(), "{bad}");
         }
         for good in ["http://[::1]:8080/v1/", "https://api.example.com", "echo://local"] {
@@ -448,7 +460,8 @@ fn an_idle_pool_lets_its_connections_go() {
         });
         let upstream = upstream();
         let target = upstream.target(&url).unwrap();
-        let replies = [post(&upstream, &target, &["{}"]).await.unwrap(), post(&upstream, &target, &["{}"]).await.unwrap()];
+        let replies =
+            [post(&upstream, &target, &["{}"]).await.unwrap(), post(&upstream, &target, &["{}"]).await.unwrap()];
         for reply in replies {
             text(reply).await;
         }

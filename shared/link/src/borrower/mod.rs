@@ -389,7 +389,7 @@ impl Borrower {
             }
             // Some worker still knows the cell and could put units into it.
             Err(row) => {
-                self.pools.insert(pool, row);
+                self.pools.insert(pool, *row);
             }
         }
     }

@@ -160,12 +160,12 @@ impl Pool {
     }
 
     /// Ends this pool's life unless somebody else still knows its cell.
-    pub(super) fn retire(self) -> Result<Remains, Pool> {
+    pub(super) fn retire(self) -> Result<Remains, Box<Pool>> {
         let Pool { cell, granted, returned, timer, .. } = self;
         match Arc::try_unwrap(cell) {
             Ok(cell) if cell.free() == 0 => Ok(Remains { granted, returned, timer }),
-            Ok(cell) => Err(Pool { cell: Arc::new(cell), granted, returned, timer, ..self }),
-            Err(cell) => Err(Pool { cell, granted, returned, timer, ..self }),
+            Ok(cell) => Err(Box::new(Pool { cell: Arc::new(cell), granted, returned, timer, ..self })),
+            Err(cell) => Err(Box::new(Pool { cell, granted, returned, timer, ..self })),
         }
     }
 
@@ -246,7 +246,8 @@ impl Pool {
         self.sampled = (now_ms, used);
     }
 
-    /// The next ask. Everything that goes back leaves the cell here.
+    /// The next ask. Everything that goes back leaves the cell here; of a rate that includes whatever does not suffice
+    /// for who waits, so that the bucket's owner knows that nothing is left.
     pub(super) fn ask(&mut self, now_ms: u64, active: u32) -> (Ask, Asked) {
         self.sample(now_ms);
         let (money, waited) = (self.id.is_money(), self.has_waiters());
@@ -258,7 +259,7 @@ impl Pool {
         };
         self.show_flags();
         let idle = !waited && now_ms.saturating_sub(self.cell.used_at()) >= IDLE_MS;
-        let back = if self.keeps_nothing() {
+        let back = if self.keeps_nothing() || (!money && waited) {
             self.cell.drain(self.recalled.unwrap_or(0))
         } else if self.surplus(now_ms) > 0 {
             self.cell.drain(self.float())
@@ -481,13 +482,7 @@ impl Pool {
     }
 
     /// Without the controller, rates fall to this proxy's share; money that is not here cannot be had.
-    pub(super) fn serve_in_outage(
-        &mut self,
-        lost_since: u64,
-        now_ms: u64,
-        active: u32,
-        finished: &mut Vec<Finished>,
-    ) {
+    pub(super) fn serve_in_outage(&mut self, lost_since: u64, now_ms: u64, active: u32, finished: &mut Vec<Finished>) {
         if !self.has_waiters() {
             return;
         }

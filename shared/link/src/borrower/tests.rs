@@ -1,0 +1,479 @@
+use super::*;
+use crate::lease::{Ask, Grant};
+use domain::ids::{KeyId, OrgId};
+
+const MINUTE: u64 = 60_000;
+
+fn credits() -> PoolId {
+    PoolId::Credits(OrgId::new(1, 1))
+}
+
+fn other() -> PoolId {
+    PoolId::Credits(OrgId::new(1, 2))
+}
+
+fn requests() -> PoolId {
+    PoolId::Requests(KeyId::new(1, 1))
+}
+
+fn grant(ask: &Ask, more: i64) -> Grant {
+    Grant {
+        pool: ask.pool,
+        verdict: Verdict::Granted,
+        granted_total: ask.granted_total + more,
+        admit_for_ms: if ask.pool.is_money() { 20 * MINUTE } else { 1_000 },
+        direct: false,
+        affordable: 0,
+        not_before_ms: 0,
+        limit: if ask.pool.is_money() { 0 } else { 6_000 },
+        remaining: 0,
+        reset_ms: 0,
+    }
+}
+
+fn refusal(ask: &Ask, verdict: Verdict, affordable: i64, not_before_ms: u64) -> Grant {
+    Grant { verdict, affordable, not_before_ms, ..grant(ask, 0) }
+}
+
+fn one(batch: Option<Batch>) -> (u64, Ask) {
+    let batch = batch.expect("a batch");
+    assert_eq!(batch.asks.len(), 1, "{batch:?}");
+    (batch.sequence, batch.asks[0])
+}
+
+fn answer(borrower: &mut Borrower, sequence: u64, grant: Grant, now: u64) {
+    borrower.answered(sequence, &Reply { grants: vec![grant], active_proxies: 3 }, now);
+}
+
+fn results(borrower: &mut Borrower) -> Vec<(u64, Result<(), Denied>)> {
+    borrower.finished().into_iter().map(|done| (done.waiter.0, done.result)).collect()
+}
+
+/// A borrower that has been granted `units` of a pool for a first waiter that needed `need`.
+fn funded(pool: PoolId, need: i64, units: i64) -> (Borrower, Arc<Cell>) {
+    let mut borrower = Borrower::new();
+    let cell = borrower.cell(pool, 0);
+    borrower.wait(WaiterId(0), pool, need, 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    answer(&mut borrower, sequence, grant(&ask, units), 1);
+    assert_eq!(results(&mut borrower), [(0, Ok(()))]);
+    assert_eq!(borrower.tick(1), None);
+    (borrower, cell)
+}
+
+#[test]
+fn who_waits_gets_what_was_asked_for_and_the_rest_is_free() {
+    let mut borrower = Borrower::new();
+    let cell = borrower.cell(credits(), 0);
+    assert_eq!(cell.take(10, 0), Take::Short);
+    borrower.wait(WaiterId(7), credits(), 10, 0);
+    assert!(results(&mut borrower).is_empty());
+    let (sequence, ask) = one(borrower.tick(0));
+    assert_eq!((ask.need, ask.want, ask.granted_total, ask.returned_total), (10, 40, 0, 0));
+    answer(&mut borrower, sequence, grant(&ask, 25), 2);
+    assert_eq!(results(&mut borrower), [(7, Ok(()))]);
+    assert_eq!(cell.free(), 15);
+    assert_eq!(cell.take(15, 3), Take::Taken { wake: true });
+}
+
+#[test]
+fn one_batch_is_under_way_and_gathers_what_comes_meanwhile() {
+    let mut borrower = Borrower::new();
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    borrower.wait(WaiterId(2), credits(), 20, 1);
+    borrower.wait(WaiterId(3), other(), 30, 1);
+    assert_eq!(borrower.tick(1), None);
+    answer(&mut borrower, sequence, grant(&ask, 10), 2);
+    assert_eq!(results(&mut borrower), [(1, Ok(()))]);
+    let next = borrower.tick(2).unwrap();
+    assert_eq!(next.sequence, sequence + 1);
+    assert_eq!(next.asks.iter().map(|ask| ask.need).collect::<Vec<_>>(), [20, 30]);
+}
+
+#[test]
+fn a_lost_answer_is_made_up_for_by_the_next() {
+    let mut borrower = Borrower::new();
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    let (first, _) = one(borrower.tick(0));
+    borrower.lost(first, 500);
+    assert_eq!(borrower.tick(500), None, "a pause before the next try");
+    let (second, ask) = one(borrower.tick(550));
+    assert_eq!((ask.granted_total, ask.need), (0, 10));
+    // The controller had granted 10 the first time and does not grant them again.
+    answer(&mut borrower, second, grant(&ask, 10), 551);
+    assert_eq!(results(&mut borrower), [(1, Ok(()))]);
+    answer(&mut borrower, first, grant(&ask, 10), 560);
+    assert_eq!(borrower.totals(credits()), (10, 0), "an answer that comes late changes nothing");
+}
+
+#[test]
+fn small_requests_are_served_from_what_is_here_while_a_large_one_waits() {
+    let (mut borrower, cell) = funded(credits(), 10, 15);
+    borrower.wait(WaiterId(1), credits(), 50, 2);
+    let (sequence, ask) = one(borrower.tick(2));
+    assert_eq!(ask.need, 45, "on top of the 5 that are free");
+    assert!(matches!(cell.take(5, 3), Take::Taken { .. }));
+    borrower.wait(WaiterId(2), credits(), 40, 3);
+    answer(&mut borrower, sequence, grant(&ask, 45), 4);
+    assert_eq!(results(&mut borrower), [(2, Ok(()))]);
+    assert_eq!(one(borrower.tick(4)).1.need, 45);
+}
+
+#[test]
+fn a_recall_is_waited_for_but_not_for_ever() {
+    let mut borrower = Borrower::new();
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    let mut asked = Vec::new();
+    let mut now = 0;
+    while now < 500 {
+        if let Some(batch) = borrower.tick(now) {
+            asked.push(now);
+            answer(&mut borrower, batch.sequence, refusal(&batch.asks[0], Verdict::Recalling, 50, 0), now + 1);
+        }
+        let done = results(&mut borrower);
+        if !done.is_empty() {
+            assert_eq!(done, [(1, Err(Denied::Recalling))]);
+            break;
+        }
+        now = borrower.next_wake().unwrap().max(now + 1);
+    }
+    assert!((400..=402).contains(&now), "{now}");
+    assert!((15..=21).contains(&asked.len()), "{asked:?}");
+}
+
+#[test]
+fn who_cannot_be_paid_is_refused_and_remembered_until_an_event() {
+    let mut borrower = Borrower::new();
+    let cell = borrower.cell(credits(), 0);
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    answer(&mut borrower, sequence, refusal(&ask, Verdict::Exhausted, 4, 0), 1);
+    let used_up = Denied::Exhausted { affordable: 4, retry_ms: 0 };
+    assert_eq!(results(&mut borrower), [(1, Err(used_up))]);
+    assert_eq!(cell.take(10, 2), Take::Denied(used_up));
+    borrower.wait(WaiterId(2), credits(), 5, 2);
+    assert_eq!(results(&mut borrower), [(2, Err(used_up))]);
+    assert_eq!(borrower.tick(2), None, "an exhausted tenant costs no calls");
+    assert_eq!(cell.take(4, 2), Take::Short, "what is affordable is asked for");
+    borrower.pool_event(&[credits()], 3);
+    assert_eq!(cell.take(10, 3), Take::Short);
+}
+
+#[test]
+fn without_a_controller_leases_go_on_and_others_hear_that_it_is_away() {
+    let (mut borrower, cell) = funded(credits(), 10, 100);
+    borrower.wait(WaiterId(1), other(), 5, 10);
+    let (sequence, _) = one(borrower.tick(10));
+    borrower.lost(sequence, 20);
+    assert_eq!(cell.take(50, 1_000), Take::Taken { wake: false });
+    let mut now = 20;
+    while now < 1_010 {
+        if let Some(batch) = borrower.tick(now) {
+            borrower.lost(batch.sequence, now);
+        }
+        assert!(results(&mut borrower).is_empty(), "{now}");
+        now = borrower.next_wake().unwrap().max(now + 1);
+    }
+    borrower.tick(1_010);
+    assert_eq!(results(&mut borrower), [(1, Err(Denied::Unreachable))]);
+    borrower.wait(WaiterId(2), other(), 5, 2_000);
+    assert_eq!(results(&mut borrower), [(2, Err(Denied::Unreachable))], "nobody else waits for it");
+    assert_eq!(cell.take(1, 20 * MINUTE - 1), Take::Taken { wake: false });
+    assert_eq!(cell.take(1, 20 * MINUTE), Take::Short, "the lease has lapsed");
+    // The controller is asked all the same, so that its return is noticed.
+    let (sequence, ask) = one(borrower.tick(3_500).or_else(|| borrower.tick(4_600)));
+    answer(&mut borrower, sequence, grant(&ask, 20), 4_601);
+    borrower.wait(WaiterId(3), other(), 5, 4_602);
+    assert_eq!(results(&mut borrower), [(3, Ok(()))]);
+}
+
+#[test]
+fn an_outage_does_not_spin() {
+    let (mut borrower, cell) = funded(credits(), 10, 100);
+    borrower.wait(WaiterId(1), requests(), 1, 1);
+    let mut now = 1;
+    let mut looks = 0;
+    while now < 30 * MINUTE {
+        if let Some(batch) = borrower.tick(now) {
+            borrower.lost(batch.sequence, now);
+        }
+        borrower.finished();
+        now = borrower.next_wake().unwrap_or(u64::MAX).max(now + 1);
+        looks += 1;
+    }
+    assert_eq!(cell.free() + borrower.totals(credits()).1, 90);
+    assert!(looks < 5_000, "{looks} looks in half an hour");
+}
+
+#[test]
+fn a_pool_too_small_to_share_keeps_nothing() {
+    let mut borrower = Borrower::new();
+    let cell = borrower.cell(credits(), 0);
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    answer(&mut borrower, sequence, Grant { direct: true, ..grant(&ask, 10) }, 1);
+    assert_eq!(results(&mut borrower), [(1, Ok(()))]);
+    assert_eq!(borrower.tick(1), None);
+    assert!(cell.put(7), "what a request did not use wakes the driver");
+    let (sequence, ask) = one(borrower.tick(2));
+    assert_eq!((ask.granted_total, ask.returned_total, ask.need, ask.want), (10, 7, 0, 0));
+    answer(&mut borrower, sequence, Grant { direct: true, ..grant(&ask, 0) }, 3);
+    assert_eq!(borrower.tick(3), None);
+}
+
+#[test]
+fn a_recall_is_answered_with_everything_and_holds_until_the_controller_says_otherwise() {
+    let (mut borrower, cell) = funded(credits(), 10, 100);
+    borrower.recalled(&[(credits(), 0)], 10);
+    let (sequence, ask) = one(borrower.tick(10));
+    assert_eq!((ask.returned_total, ask.want), (90, 0));
+    assert_eq!(cell.take(1, 10), Take::Short);
+    answer(&mut borrower, sequence, Grant { direct: true, ..grant(&ask, 0) }, 11);
+    assert!(cell.put(4));
+    let (sequence, ask) = one(borrower.tick(12));
+    assert_eq!((ask.returned_total, ask.want), (94, 0));
+    answer(&mut borrower, sequence, grant(&ask, 0), 13);
+    assert!(!cell.put(2), "shared again");
+    assert_eq!(borrower.tick(14), None);
+}
+
+#[test]
+fn a_recall_that_crosses_an_ask_is_answered_by_the_next() {
+    let (mut borrower, cell) = funded(credits(), 10, 100);
+    assert_eq!(cell.take(80, 5), Take::Taken { wake: true });
+    let (sequence, ask) = one(borrower.tick(5));
+    assert!(ask.want > 0);
+    borrower.recalled(&[(credits(), 0)], 6);
+    answer(&mut borrower, sequence, grant(&ask, 50), 7);
+    let (_, ask) = one(borrower.tick(7));
+    assert_eq!((ask.returned_total, ask.want), (60, 0));
+}
+
+#[test]
+fn a_recall_of_a_pool_that_is_not_known_here_is_answered_too() {
+    let mut borrower = Borrower::new();
+    borrower.recalled(&[(credits(), 0)], 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    assert_eq!((ask.granted_total, ask.want), (0, 0));
+    // A grant whose answer got lost: it comes back with the next batch.
+    answer(&mut borrower, sequence, Grant { direct: true, ..grant(&ask, 30) }, 1);
+    assert_eq!(one(borrower.tick(1)).1.returned_total, 30);
+}
+
+#[test]
+fn money_that_nobody_uses_goes_back_in_two_steps_and_only_totals_stay() {
+    let (mut borrower, cell) = funded(credits(), 10, 500);
+    drop(cell);
+    let mut asks = Vec::new();
+    let mut now = 1;
+    while now < 40 * MINUTE && borrower.counts().0 > 0 {
+        if let Some(batch) = borrower.tick(now) {
+            let (sequence, ask) = one(Some(batch));
+            asks.push((now / 1_000, ask.returned_total, ask.want));
+            // The one request ends after five minutes and puts 6 back.
+            answer(&mut borrower, sequence, grant(&ask, 0), now + 1);
+        }
+        now = borrower.next_wake().unwrap_or(0).max(now + 1);
+    }
+    // 490 were left: after a minute all but two requests' worth, at ten a renewal, after a quarter of an hour the rest.
+    assert_eq!(asks, [(60, 470, 1), (660, 470, 1), (900, 490, 0)]);
+    assert_eq!(borrower.counts(), (0, 1));
+    assert_eq!(borrower.totals(credits()), (500, 490));
+    let cell = borrower.cell(credits(), now);
+    assert_eq!(cell.free(), 0);
+    borrower.wait(WaiterId(9), credits(), 10, now);
+    let (_, ask) = one(borrower.tick(now));
+    assert_eq!((ask.granted_total, ask.returned_total), (500, 490));
+}
+
+#[test]
+fn a_lease_in_use_is_renewed_in_time() {
+    let (mut borrower, cell) = funded(credits(), 10, 1_000_000);
+    let mut renewed = Vec::new();
+    for second in 1..1_500 {
+        let now = second * 1_000;
+        assert!(matches!(cell.take(1, now), Take::Taken { .. }), "{second}");
+        if let Some(batch) = borrower.tick(now) {
+            renewed.push(second);
+            answer(&mut borrower, batch.sequence, grant(&batch.asks[0], 0), now);
+        }
+    }
+    assert_eq!(renewed, [600, 1_200]);
+}
+
+#[test]
+fn a_pool_whose_cell_is_still_known_is_not_forgotten() {
+    let (mut borrower, cell) = funded(credits(), 10, 10);
+    let mut now = 1;
+    while now < 60 * MINUTE {
+        borrower.tick(now);
+        now = borrower.next_wake().unwrap().max(now + 1);
+    }
+    assert_eq!(borrower.counts(), (1, 0));
+    cell.put(4);
+    assert!(one(borrower.tick(now)).1.returned_total == 4 || cell.free() == 4, "a late return is not lost");
+}
+
+#[test]
+fn a_chunk_of_a_rate_lives_a_second_from_the_ask_and_goes_back() {
+    let (mut borrower, cell) = funded(requests(), 1, 5);
+    assert_eq!(cell.rate(1).map(|rate| (rate.limit, rate.remaining)), Some((6_000, 4)));
+    assert_eq!(cell.take(1, 999), Take::Taken { wake: false });
+    assert_eq!(cell.take(1, 1_000), Take::Short);
+    assert_eq!(borrower.next_wake(), Some(1_000));
+    let (sequence, ask) = one(borrower.tick(1_000));
+    assert_eq!((ask.returned_total, ask.need, ask.want), (3, 0, 0));
+    answer(&mut borrower, sequence, grant(&ask, 0), 1_001);
+    assert_eq!(borrower.tick(1_001), None, "an idle limit costs no calls");
+}
+
+#[test]
+fn an_answer_that_took_longer_than_its_chunk_lives_goes_back_unused() {
+    let mut borrower = Borrower::new();
+    borrower.wait(WaiterId(1), requests(), 1, 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    answer(&mut borrower, sequence, Grant { admit_for_ms: 300, ..grant(&ask, 5) }, 300);
+    assert!(results(&mut borrower).is_empty());
+    let (_, ask) = one(borrower.tick(300).or_else(|| borrower.tick(320)));
+    assert_eq!((ask.returned_total, ask.need), (5, 1));
+}
+
+#[test]
+fn a_new_chunk_replaces_what_is_left_of_the_old() {
+    let (mut borrower, cell) = funded(requests(), 1, 11);
+    assert!((0..8).any(|_| cell.take(1, 500) == Take::Taken { wake: true }));
+    let (sequence, ask) = one(borrower.tick(500));
+    let left = cell.free();
+    answer(&mut borrower, sequence, grant(&ask, 8), 501);
+    assert_eq!(cell.free(), 8);
+    assert_eq!(borrower.totals(requests()).1 - ask.returned_total, left);
+    assert_eq!(cell.take(1, 1_400), Take::Taken { wake: false });
+}
+
+#[test]
+fn tokens_that_were_used_beyond_their_hold_are_paid_by_the_next_chunk() {
+    let tokens = PoolId::Tokens(KeyId::new(1, 1));
+    let mut borrower = Borrower::new();
+    let cell = borrower.cell(tokens, 0);
+    borrower.wait(WaiterId(1), tokens, 100, 0);
+    let (sequence, ask) = one(borrower.tick(0));
+    answer(&mut borrower, sequence, Grant { limit: 6_000, ..grant(&ask, 100) }, 1);
+    results(&mut borrower);
+    cell.put(-40);
+    borrower.wait(WaiterId(2), tokens, 100, 2);
+    let (sequence, ask) = one(borrower.tick(2));
+    assert_eq!(ask.need, 140);
+    answer(&mut borrower, sequence, Grant { limit: 6_000, ..grant(&ask, 140) }, 3);
+    assert_eq!(results(&mut borrower), [(2, Ok(()))]);
+    assert_eq!(cell.free(), 0);
+}
+
+#[test]
+fn a_forgotten_rate_starts_a_new_count_above_every_old_one() {
+    let (mut borrower, cell) = funded(requests(), 1, 1);
+    let before = borrower.totals(requests());
+    drop(cell);
+    let mut now = 1;
+    while borrower.counts().0 > 0 {
+        assert!(now < 10 * MINUTE);
+        borrower.tick(now);
+        now = borrower.next_wake().unwrap_or(0).max(now + 1);
+    }
+    borrower.cell(requests(), now);
+    let after = borrower.totals(requests());
+    assert!(after.0 == after.1 && after.1 > before.0, "{before:?} {after:?}");
+}
+
+#[test]
+fn rates_fall_to_a_share_while_the_controller_is_away() {
+    let (mut borrower, cell) = funded(requests(), 1, 1);
+    borrower.wait(WaiterId(1), requests(), 1, 2_000);
+    let (sequence, _) = one(borrower.tick(2_000));
+    borrower.lost(sequence, 3_000);
+    assert!(matches!(results(&mut borrower)[..], [(1, Err(Denied::Exhausted { retry_ms, .. }))] if retry_ms <= 31));
+    let mut admitted = 0;
+    for now in 3_001..13_001 {
+        borrower.wait(WaiterId(now), requests(), 1, now);
+        admitted += results(&mut borrower).iter().filter(|(_, result)| result.is_ok()).count();
+        if let Some(batch) = borrower.tick(now) {
+            borrower.lost(batch.sequence, now);
+        }
+    }
+    assert!((330..=335).contains(&admitted), "{admitted}: a third of 100 a second for 10 s");
+    assert_eq!(cell.free(), 0);
+}
+
+#[test]
+fn a_leaving_proxy_gives_back_everything_and_knows_when_it_is_heard() {
+    let (mut borrower, cell) = funded(credits(), 10, 100);
+    borrower.leaving(5);
+    let (sequence, ask) = one(borrower.tick(5));
+    assert_eq!((ask.returned_total, ask.want), (90, 0));
+    assert!(!borrower.is_settled());
+    borrower.lost(sequence, 6);
+    assert!(!borrower.is_settled());
+    let (sequence, ask) = one(borrower.tick(100));
+    assert_eq!(ask.returned_total, 90);
+    answer(&mut borrower, sequence, grant(&ask, 0), 101);
+    assert!(borrower.is_settled());
+    cell.put(3);
+    assert!(!borrower.is_settled(), "a request that ends late brings something back");
+}
+
+#[test]
+fn a_replaced_process_borrows_no_more() {
+    let (mut borrower, cell) = funded(credits(), 10, 100);
+    borrower.wait(WaiterId(1), credits(), 500, 5);
+    let (sequence, ask) = one(borrower.tick(5));
+    answer(&mut borrower, sequence, refusal(&ask, Verdict::Fenced, 0, 0), 6);
+    assert_eq!(results(&mut borrower), [(1, Err(Denied::Fenced))]);
+    assert!(borrower.is_fenced());
+    assert_eq!(cell.take(500, 7), Take::Denied(Denied::Fenced));
+    assert_eq!(borrower.tick(7), None);
+    borrower.wait(WaiterId(2), other(), 1, 8);
+    assert_eq!(results(&mut borrower), [(2, Err(Denied::Fenced))]);
+}
+
+#[test]
+fn an_unknown_pool_is_refused_and_what_was_free_goes_back() {
+    let (mut borrower, cell) = funded(credits(), 10, 15);
+    borrower.wait(WaiterId(1), credits(), 50, 5);
+    let (sequence, ask) = one(borrower.tick(5));
+    answer(&mut borrower, sequence, Grant { admit_for_ms: 0, ..refusal(&ask, Verdict::Unknown, 0, 0) }, 6);
+    assert_eq!(results(&mut borrower), [(1, Err(Denied::Unknown))]);
+    assert_eq!(cell.take(1, 6), Take::Denied(Denied::Unknown));
+    assert_eq!(one(borrower.tick(6)).1.returned_total, 5);
+}
+
+#[test]
+fn a_waiter_that_left_is_not_asked_for() {
+    let mut borrower = Borrower::new();
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    borrower.cancel(WaiterId(1));
+    assert_eq!(borrower.tick(0), None);
+    assert!(results(&mut borrower).is_empty());
+}
+
+#[test]
+fn a_batch_is_bounded_and_the_rest_follows() {
+    let mut borrower = Borrower::new();
+    for n in 0..1_500 {
+        borrower.wait(WaiterId(n), PoolId::Credits(OrgId::new(2, u128::from(n))), 1, 0);
+    }
+    let first = borrower.tick(0).unwrap();
+    assert_eq!(first.asks.len(), BATCH);
+    let grants = first.asks.iter().map(|ask| grant(ask, ask.need)).collect();
+    borrower.answered(first.sequence, &Reply { grants, active_proxies: 1 }, 1);
+    assert_eq!(borrower.tick(1).unwrap().asks.len(), 500);
+}
+
+#[test]
+fn a_pool_that_an_answer_leaves_out_is_asked_for_again() {
+    let mut borrower = Borrower::new();
+    borrower.wait(WaiterId(1), credits(), 10, 0);
+    let (sequence, _) = one(borrower.tick(0));
+    borrower.answered(sequence, &Reply { grants: Vec::new(), active_proxies: 1 }, 1);
+    assert_eq!(borrower.tick(1), None);
+    assert_eq!(one(borrower.tick(1 + REASK_MS)).1.need, 10);
+}

@@ -49,7 +49,8 @@ pub struct MoneyPool {
 pub struct Asker {
     pub proxy: ProxyId,
     pub epoch: BootEpoch,
-    /// The newest boot epoch of this proxy that the controller has seen.
+    /// The newest boot epoch of this proxy that the controller has seen. For an epoch that has reported its spool
+    /// drained, one more than that epoch: an ask of it may still be on its way, and must not be lent anything.
     pub newest_epoch: BootEpoch,
     /// The batch's sequence.
     pub sequence: u64,

@@ -166,6 +166,8 @@ impl Books {
         let mark = mark.max(report.first + report.charges.len() as u64 - 1);
         self.see(life, now).mark = mark;
         if report.drained {
+            // A life that is over never borrows again, even if an ask of it is still on its way.
+            self.hello(&(life.0.clone(), BootEpoch(life.1.0 + 1)));
             self.release(life);
         }
         mark
@@ -214,14 +216,13 @@ impl Books {
             }
         }
         let aside = self.rows(credits()).filter(|row| row.state == LeaseLife::Quarantined);
-        aside.map(|row| (row.proxy.clone(), row.epoch)).collect()
+        aside.filter(|row| row.outstanding() > 0).map(|row| (row.proxy.clone(), row.epoch)).collect()
     }
 
     /// The books add up, at every moment.
     pub fn verify(&self, funded: i64) {
-        let sum = |state| -> i64 {
-            self.rows(credits()).filter(|row| row.state == state).map(LeaseState::outstanding).sum()
-        };
+        let sum =
+            |state| -> i64 { self.rows(credits()).filter(|row| row.state == state).map(LeaseState::outstanding).sum() };
         assert!(self.leases.values().all(|row| row.outstanding() >= 0), "{:?}", self.leases);
         assert_eq!(self.account(Account::Leased(org())), sum(LeaseLife::Live), "leased");
         assert_eq!(self.account(Account::Quarantine(org())), sum(LeaseLife::Quarantined), "quarantined");

@@ -159,15 +159,25 @@ impl Proxy {
         }
     }
 
-    /// Carries on with every request that has waited long enough; gives what is to be sent.
+    /// Carries on with every request that need not wait any longer; gives what is to be sent.
     pub fn drive(&mut self, now: u64, outcomes: &mut Vec<Outcome>) -> Option<Batch> {
-        let mut batch = None;
+        self.deliver(now, outcomes);
         loop {
-            let finished = self.borrower.finished();
-            if finished.is_empty() && batch.is_some() {
+            let batch = self.borrower.tick(now);
+            if !self.deliver(now, outcomes) || batch.is_some() {
                 return batch;
             }
-            let idle = finished.is_empty();
+        }
+    }
+
+    fn deliver(&mut self, now: u64, outcomes: &mut Vec<Outcome>) -> bool {
+        let mut any = false;
+        loop {
+            let finished = self.borrower.finished();
+            if finished.is_empty() {
+                return any;
+            }
+            any = true;
             for done in finished {
                 let Some(mut request) = self.waiting.remove(&done.waiter) else {
                     // Gone meanwhile: what was taken for it goes back.
@@ -182,17 +192,6 @@ impl Proxy {
                         outcomes.extend(self.begin(request, now));
                     }
                     Err(why) => outcomes.push(self.refuse(request, why)),
-                }
-            }
-            if idle {
-                batch = self.borrower.tick(now);
-                if batch.is_none() && self.borrower.next_wake().is_none_or(|at| at > now) {
-                    let late = self.borrower.finished();
-                    assert!(late.is_empty(), "tick alone finishes nobody it does not tell of: {late:?}");
-                    return None;
-                }
-                if batch.is_none() {
-                    return None;
                 }
             }
         }
@@ -213,7 +212,7 @@ impl Proxy {
         self.alive = false;
         self.wake_at = None;
         let mut spool = std::mem::take(&mut self.spool);
-        spool.records.truncate(usize::try_from(spool.outbox.synced_up_to()).unwrap());
+        spool.records.truncate(usize::try_from(spool.outbox.synced_to()).unwrap());
         spool.lost();
         keep_disk.then(|| (self.life.clone(), spool))
     }

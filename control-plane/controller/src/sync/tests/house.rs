@@ -181,8 +181,10 @@ impl Edge {
 
     /// The next thing that comes, after it was dealt with as a proxy does.
     pub async fn next(&mut self) -> Result<Came, Status> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.down.message()).await.expect("nothing came");
+            // Heartbeats come for ever.
+            let message = tokio::time::timeout_at(deadline, self.down.message()).await.expect("nothing came");
             let message = message?.ok_or_else(|| Status::cancelled("the stream ended"))?;
             assert!(message.encoded_len() <= 64 * 1024, "a message of {} bytes", message.encoded_len());
             match message.message.unwrap() {

@@ -1,12 +1,7 @@
 //! Which endpoints may serve a request at all. Each filter that drops one leaves its name, so that an empty plan can say
 //! why it is empty. Pure: rows and a wish in, yes or a reason out.
 
-use domain::{
-    catalog::PriceList,
-    money::Price,
-    providers::Provider,
-    snapshot::Route,
-};
+use domain::{catalog::PriceList, money::Price, providers::Provider, snapshot::Route};
 
 use super::wish::{DataCollection, MaxPrice, Wish};
 
@@ -48,7 +43,8 @@ fn keeps_nothing(provider: &Provider) -> bool {
 }
 
 fn is_dearer(prices: &PriceList, most: &MaxPrice) -> bool {
-    let above = |price: Option<Price>, most: Option<Price>| most.is_some_and(|most| price.unwrap_or(Price::ZERO) > most);
+    let above =
+        |price: Option<Price>, most: Option<Price>| most.is_some_and(|most| price.unwrap_or(Price::ZERO) > most);
     above(prices.prompt, most.prompt)
         || above(prices.completion, most.completion)
         || above(prices.request, most.request)
@@ -58,11 +54,40 @@ fn is_dearer(prices: &PriceList, most: &MaxPrice) -> bool {
 
 /// Fields of a chat request that say nothing about the model's abilities.
 const PLAIN_FIELDS: [&str; 34] = [
-    "model", "messages", "stream", "stream_options", "n", "user", "metadata", "store", "service_tier",
-    "prompt_cache_key", "prompt_cache_options", "safety_identifier", "modalities", "provider", "provider_preferences",
-    "models", "fallbacks", "route", "transforms", "plugins", "preset", "session_id", "trace", "tags", "priority",
-    "timeout", "usage", "debug", "include_reasoning", "providerOptions", "cache_control", "max_tokens",
-    "max_completion_tokens", "temperature",
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "n",
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "safety_identifier",
+    "modalities",
+    "provider",
+    "provider_preferences",
+    "models",
+    "fallbacks",
+    "route",
+    "transforms",
+    "plugins",
+    "preset",
+    "session_id",
+    "trace",
+    "tags",
+    "priority",
+    "timeout",
+    "usage",
+    "debug",
+    "include_reasoning",
+    "providerOptions",
+    "cache_control",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
 ];
 
 /// The parameters in a body that an endpoint must support when the wish says so.

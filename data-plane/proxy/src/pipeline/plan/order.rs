@@ -2,7 +2,10 @@
 
 use domain::snapshot::Route;
 
-use super::{filter::is_named, wish::{By, Wish}};
+use super::{
+    filter::is_named,
+    wish::{By, Wish},
+};
 use crate::offers::price_key;
 
 /// One endpoint with what this worker has seen of it.
@@ -25,7 +28,13 @@ pub(super) fn sort(listings: &mut [Listing<'_>], wish: &Wish) {
     let pooled = wish.is_pooled();
     listings.sort_by_key(|listing| {
         let model = if pooled { 0 } else { listing.model };
-        (model, wished_place(wish, listing), listing.is_shut, merit(by, listing), price_key(&listing.route.endpoint.prices))
+        (
+            model,
+            wished_place(wish, listing),
+            listing.is_shut,
+            merit(by, listing),
+            price_key(&listing.route.endpoint.prices),
+        )
     });
 }
 

@@ -26,7 +26,7 @@ fn intent(n: u128) -> Intent {
         requested_model: format!("author/model-{n}"),
         held: Money::from_nano(1_000 + n as i64),
         started_at: Timestamp::from_us(n as i64),
-        streamed: n % 2 == 0,
+        streamed: n.is_multiple_of(2),
     }
 }
 
@@ -286,7 +286,8 @@ fn spoilt_marks_cost_reading_and_nothing_else() {
 #[test]
 fn the_thread_on_a_real_disk_keeps_everything_that_many_workers_push() {
     let folder = tempfile::tempdir().unwrap();
-    let config = || Config { dir: folder.path().join("spool"), segment: 1 << 16, flush: Duration::from_millis(1), ..config() };
+    let config =
+        || Config { dir: folder.path().join("spool"), segment: 1 << 16, flush: Duration::from_millis(1), ..config() };
     let open = || {
         let config = config();
         let disk = Arc::new(RealDisk::new(&config.dir).unwrap());
@@ -413,7 +414,7 @@ fn play(steps: Vec<Step>) {
                     state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                     (state >> 33) as usize % n.max(1)
                 });
-                slots.drain(..).for_each(|slot| std::mem::forget(slot));
+                slots.drain(..).for_each(std::mem::forget);
                 waiting.clear();
                 life = live(&disk, Config { segment: 1500, ..config() });
                 check(&life, &truth);
@@ -421,7 +422,7 @@ fn play(steps: Vec<Step>) {
         }
     }
     disk.crash(|_| 0);
-    slots.drain(..).for_each(|slot| std::mem::forget(slot));
+    slots.drain(..).for_each(std::mem::forget);
     life = live(&disk, Config { segment: 1500, ..config() });
     check(&life, &truth);
 }
@@ -441,6 +442,16 @@ fn check(life: &Life, truth: &Truth) {
             assert!(ended.contains(request), "{request} has no terminal");
         }
     }
+}
+
+/// Found by the property below: both requests were whole in a file that had been given up.
+#[test]
+fn a_group_that_was_half_kept_and_written_again_is_not_closed_twice() {
+    use Step::{Admit, Crash, End, FailSync, FailWrite, Turn};
+    let before = [Admit, Admit, Admit, End(0), Admit, End(0), End(0), End(0), Admit, Turn, Crash(0)];
+    let failing = [FailSync, Admit, Turn, Turn, End(0), Admit, Admit, End(0), End(0), FailSync, Turn];
+    let again = [FailWrite, FailSync, Turn, Turn, Crash(2_790_829_325_045_663_528)];
+    play(before.into_iter().chain(failing).chain(again).collect());
 }
 
 proptest! {

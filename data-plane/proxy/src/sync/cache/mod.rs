@@ -39,11 +39,19 @@ const GROUP: usize = 256;
 /// What the thread is asked to do.
 enum Job {
     /// Keep this delta; the receipt says whether it survives a crash from now on.
-    Append { delta: Vec<u8>, receipt: Option<oneshot::Sender<bool>> },
+    Append {
+        delta: Vec<u8>,
+        receipt: Option<oneshot::Sender<bool>>,
+    },
     /// Write a base from this snapshot.
-    Rewrite { snapshot: Snapshot },
+    Rewrite {
+        snapshot: Snapshot,
+    },
     /// That base is written (or not).
-    Rewritten { generation: u64, done: bool },
+    Rewritten {
+        generation: u64,
+        done: bool,
+    },
     Stop,
 }
 
@@ -339,13 +347,8 @@ fn write_base(folder: &Path, generation: u64, snapshot: &Snapshot) -> io::Result
 }
 
 fn fill_base(draft: &Path, generation: u64, snapshot: &Snapshot) -> io::Result<()> {
-    let header = Header {
-        kind: Kind::Base,
-        generation,
-        known: known_restrictions(),
-        revision: snapshot.revision().0,
-        chain: 0,
-    };
+    let header =
+        Header { kind: Kind::Base, generation, known: known_restrictions(), revision: snapshot.revision().0, chain: 0 };
     let mut pen = Pen::begin(BufWriter::new(create(draft)?), &header)?;
     let (mut chunk, mut size, mut count) = (Vec::new(), 0, 0u64);
     for change in snapshot.changes() {

@@ -189,10 +189,9 @@ fn two_generations_are_kept_and_older_ones_go() {
         cache.append(&delta(false, generation + 10, &[key(generation + 10)]), false);
         assert!(settle(&cache));
     }
-    drop(cache);
     let expected: Vec<String> =
         [Kind::Base, Kind::Log].into_iter().flat_map(|kind| [kind.name(3), kind.name(4)]).collect();
-    assert_eq!(names(folder.path()), expected);
+    wait_for(|| names(folder.path()) == expected);
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub trait Sign: Sync {
 }
 
 /// Every scheme under the name that a provider's row calls it by, without the argument.
-pub static SCHEMES: &[(&str, &dyn Sign)] = &[("bearer", &bearer::Bearer), ("header", &header::Header), ("none", &Unsigned)];
+pub static SCHEMES: &[(&str, &dyn Sign)] =
+    &[("bearer", &bearer::Bearer), ("header", &header::Header), ("none", &Unsigned)];
 
 /// Why a request cannot be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -112,9 +113,15 @@ mod tests {
         assert_eq!(signed("bearer", Some("")).unwrap_err(), SignError::Missing);
         assert_eq!(signed("bearer", Some("two\nlines")).unwrap_err(), SignError::Malformed);
         assert_eq!(signed("sigv4", Some("x")).unwrap_err(), SignError::Scheme);
-        for (scheme, known) in
-            [("bearer", true), ("none", true), ("header:x-goog-api-key", true), ("header:", false), ("bearer:x", false), ("header", false), ("magic", false)]
-        {
+        for (scheme, known) in [
+            ("bearer", true),
+            ("none", true),
+            ("header:x-goog-api-key", true),
+            ("header:", false),
+            ("bearer:x", false),
+            ("header", false),
+            ("magic", false),
+        ] {
             assert_eq!(knows(&AuthScheme(scheme.into())), known, "{scheme}");
         }
     }
