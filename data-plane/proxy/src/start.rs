@@ -204,10 +204,12 @@ fn open_doors(
     let crew = hire(workers, gate, dialect, tls.as_ref())?;
     show_load(gate, &crew)?;
     let (hands, most, shutdown) = (crew.hands(), gate.settings.limits.connections, gate.shutdown.clone());
+    let mut primed = gate.primed.subscribe();
     let name = "acceptor".to_owned();
     let acceptor = thread::Builder::new().name(name.clone()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let accepted = runtime.and_then(|runtime| runtime.block_on(accept(listener, hands, most, shutdown)));
+        let ready = async move { drop(primed.wait_for(|primed| *primed >= workers).await) };
+        let accepted = runtime.and_then(|runtime| runtime.block_on(accept(listener, hands, most, shutdown, ready)));
         if let Err(error) = accepted {
             tracing::error!(%error, "the inference port is gone");
         }

@@ -209,12 +209,17 @@ impl Connection {
         state.row.last_seen = now;
         state.unwritten = true;
         if heard.nonce == 0 {
-            state.placed(heard.ok);
+            state.placed(&heard);
         } else if let Some(landed) = state.flights.answered(heard.nonce, heard.ok) {
             state.feed.acked(heard.nonce, heard.ok);
             state.landed(landed);
+        } else if !heard.ok && is_part(heard.nonce) {
+            // Without one of its parts a frame is not whole, and its end may have been taken.
+            let head = state.row.revision;
+            state.feed.resync(head);
         }
-        state.row.revision = heard.revision;
+        // Answers may overtake each other: an urgent one waits until the proxy has it on disk.
+        state.row.revision = state.row.revision.max(heard.revision);
         state.flights.reached(heard.revision);
         state.ahead = state.ahead.split_off(&Revision(heard.revision.0.saturating_add(1)));
         state.refuse(heard.refusals);
@@ -256,12 +261,14 @@ impl Connection {
 }
 
 impl State {
-    /// The proxy says where it is without answering a delta, or could not take a part of one.
-    fn placed(&mut self, ok: bool) {
-        if !ok {
-            let head = self.row.revision;
-            self.feed.resync(head);
-        } else if std::mem::take(&mut self.resyncing) {
+    /// The proxy says where it is without answering a delta: after a whole state, even one that is older by force. One
+    /// that it could not take it asks for again by itself.
+    fn placed(&mut self, heard: &Heard) {
+        if !heard.ok {
+            return;
+        }
+        self.row.revision = heard.revision;
+        if std::mem::take(&mut self.resyncing) {
             self.refusals.clear();
         }
     }
@@ -292,6 +299,18 @@ impl State {
             .map(|((kind, name), reason)| Refusal { kind: *kind, name: name.clone(), reason: reason.clone() })
             .collect();
     }
+}
+
+/// Where the number of a part stands in its nonce. The last part of a frame bears the frame's own nonce.
+const PART: u32 = 48;
+
+/// The nonce of an earlier part of a frame.
+pub fn part_nonce(nonce: u64, part: usize) -> u64 {
+    nonce | (u64::try_from(part).unwrap_or(0) + 1) << PART
+}
+
+fn is_part(nonce: u64) -> bool {
+    nonce >> PART != 0
 }
 
 /// Text of a proxy, cut to a readable length.

@@ -17,7 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::connection::{Connection, End, Heard};
+use super::connection::{Connection, End, Heard, part_nonce};
 use super::publisher::{now_ms, recall};
 use super::{busy, hello};
 use crate::app::App;
@@ -242,7 +242,8 @@ impl Talk {
         let ok = ack.error.is_empty();
         if !ok {
             let (proxy, problem) = (&self.connection.proxy, ack.error.chars().take(300).collect::<String>());
-            tracing::warn!(%proxy, nonce = ack.nonce, problem, "proxy {proxy} could not take a delta and starts over");
+            let what = if ack.nonce == 0 { "a whole state" } else { "a delta" };
+            tracing::warn!(%proxy, nonce = ack.nonce, problem, "proxy {proxy} could not take {what}");
         }
         let refusals = ack.refusals.into_iter().filter_map(|refusal| Refusal::try_from(refusal).ok()).collect();
         let heard = Heard { nonce: ack.nonce, revision: Revision(ack.revision), refusals, ok };
@@ -267,7 +268,7 @@ fn message(message: watch_response::Message) -> wire::WatchResponse {
 }
 
 /// The messages of one frame: additions in the order of publication, then removals in the opposite order. What does
-/// not fit one message goes ahead in messages without a nonce, which move no revision; the last one bears both.
+/// not fit one message goes ahead in parts that move no revision; the last one bears the frame's nonce and revision.
 fn deltas(nonce: u64, urgent: bool, to_revision: Revision, rows: Vec<wire::Change>) -> Vec<wire::WatchResponse> {
     let is_removal = |change: &wire::Change| matches!(change.content, Some(wire::change::Content::Removed(_)));
     let (removals, mut changes): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_removal);
@@ -289,7 +290,7 @@ fn deltas(nonce: u64, urgent: bool, to_revision: Revision, rows: Vec<wire::Chang
     let last = parts.len() - 1;
     let parts = parts.into_iter().enumerate();
     let delta = |(at, changes)| {
-        let (nonce, to_revision) = if at == last { (nonce, to_revision.0) } else { (0, 0) };
+        let (nonce, to_revision) = if at == last { (nonce, to_revision.0) } else { (part_nonce(nonce, at), 0) };
         message(watch_response::Message::Delta(wire::Delta { nonce, urgent, to_revision, changes }))
     };
     parts.map(delta).collect()

@@ -44,7 +44,8 @@ pub(crate) fn authenticate(visit: &Visit, view: &View, headers: &HeaderMap, uri:
 
 /// A proxy that has no snapshot yet cannot know whose key it is, and does not say that it is nobody's.
 fn nobody(visit: &Visit) -> Refusal {
-    if visit.worker.gate.link.status.is_ready() {
+    let status = &visit.worker.gate.link.status;
+    if status.is_ready() || status.revision() > 0 {
         return Refusal::new(FaultCode::InvalidKey, "The API key is missing or not valid.");
     }
     let message = "The gateway is starting and cannot check keys yet.";

@@ -20,6 +20,9 @@ const BACKLOG: i32 = 4_096;
 /// How long the acceptor rests when it can take no more.
 const REST: Duration = Duration::from_millis(20);
 
+/// How long clients are kept waiting while the proxy starts.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The queue is empty when nothing came out of it for this long; and this is the longest that it is emptied.
 const QUEUE_QUIET: Duration = Duration::from_millis(20);
 const QUEUE_MOST: Duration = Duration::from_secs(1);
@@ -67,10 +70,21 @@ pub(crate) struct Arriving {
     pub hold: Hold,
 }
 
-/// Accepts until the proxy drains; what is queued at that moment is still taken.
-pub(crate) async fn accept(listener: Listener, hands: Vec<Hand>, most: usize, shutdown: Shutdown) -> io::Result<()> {
+/// Accepts until the proxy drains; what is queued at that moment is still taken. Clients that come before `ready` wait
+/// in the queue, but not for ever: a proxy that cannot get ready says so itself.
+pub(crate) async fn accept(
+    listener: Listener,
+    hands: Vec<Hand>,
+    most: usize,
+    shutdown: Shutdown,
+    ready: impl Future<Output = ()>,
+) -> io::Result<()> {
     // The drain is not over before the queue is empty.
     let _hold = shutdown.hold();
+    tokio::select! {
+        _ = tokio::time::timeout(START_PATIENCE, ready) => {}
+        () = shutdown.signalled() => {}
+    }
     let socket = tokio::net::TcpListener::from_std(listener.socket)?;
     let draining = shutdown.reached(Phase::Draining);
     tokio::pin!(draining);
@@ -195,7 +209,7 @@ mod tests {
         let (hand, mut inbox) = hand(64);
         let shutdown = Shutdown::new();
         shutdown.wind_down(Duration::ZERO, Duration::ZERO).await;
-        accept(listener, vec![hand], 1_000, shutdown).await.unwrap();
+        accept(listener, vec![hand], 1_000, shutdown, std::future::ready(())).await.unwrap();
         let mut taken = 0;
         while inbox.try_recv().is_ok() {
             taken += 1;

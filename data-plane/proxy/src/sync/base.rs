@@ -74,7 +74,8 @@ async fn fetch(wire: Wire, force: bool, pieces: mpsc::Sender<Piece>) {
 }
 
 async fn receive(wire: &Wire, force: bool, pieces: &mpsc::Sender<Piece>) -> Result<Piece, tonic::Status> {
-    let request = traced(wire::BaseRequest { proxy_id: wire.proxy_id(), force });
+    let span = tracing::info_span!("base", force);
+    let request = traced(&span, wire::BaseRequest { proxy_id: wire.proxy_id(), force });
     let mut client = wire.bulk();
     let mut stream = within_piece(client.base(request)).await?.into_inner();
     let (mut digest, mut fits) = (BaseDigest::new(), true);

@@ -17,6 +17,7 @@ use runtime::clock::Clock;
 use runtime::metrics::Counter;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::status::Status;
 use super::wire::{Wire, traced, within};
@@ -219,7 +220,9 @@ impl Driver {
         message.boot_epoch = self.wire.identity().epoch.0;
         let mut client = self.wire.urgent();
         let deadline = Duration::from_millis(ANSWER_DEADLINE_MS);
-        Box::pin(async move { within(deadline, client.lease(traced(message))).await })
+        let span = tracing::info_span!("lease", sequence = batch.sequence, pools = batch.asks.len());
+        let request = traced(&span, message);
+        Box::pin(async move { within(deadline, client.lease(request)).await }.instrument(span))
     }
 
     fn take_in(&self, sequence: u64, answer: Result<wire::LeaseResponse, tonic::Status>) {

@@ -97,6 +97,7 @@ pub struct Driver {
     replica: Replica,
     cache: Cache,
     force: bool,
+    silence: Duration,
     interval: Duration,
     requests: Arc<Counter>,
     spool: SpoolCell,
@@ -153,6 +154,7 @@ pub fn prepare(
         replica,
         cache,
         force: settings.sync.accept_shrunk_base,
+        silence: watch::SILENCE,
         interval: settings.sync.report_interval.get(),
         requests,
         spool,
@@ -163,7 +165,7 @@ pub fn prepare(
 impl Driver {
     /// Starts everything. To be called inside the control runtime.
     pub fn start(self, spool: Spool, replay: Replay, tasks: &Tasks) {
-        let Driver { link, identity, endpoint, replica, cache, force, interval, requests, spool: seen } = self;
+        let Driver { link, identity, endpoint, replica, cache, force, silence, interval, requests, spool: seen } = self;
         let wire = Wire::new(&endpoint, identity);
         let Link { snapshot, funds, secrets, queries, status, .. } = link.clone();
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(spool.clone());
@@ -179,8 +181,18 @@ impl Driver {
         };
         let driver = lease::Driver { funds: funds.clone(), wire: wire.clone(), status: status.clone(), requests };
         let retired = Retired::default();
-        let watcher =
-            watch::Watcher { wire, status: status.clone(), snapshot, replica, cache, funds, secrets, retired, force };
+        let watcher = watch::Watcher {
+            wire,
+            status: status.clone(),
+            snapshot,
+            replica,
+            cache,
+            funds,
+            secrets,
+            retired,
+            force,
+            silence,
+        };
         tasks.spawn("ready", status.become_ready());
         tasks.spawn("watch", watcher.run(tasks.stopping()));
         tasks.spawn("lease", driver.run(tasks.stopping()));

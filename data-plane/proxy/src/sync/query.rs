@@ -92,7 +92,7 @@ impl Queries {
     async fn ask(&self, org: OrgId, question: Question) -> Result<Answer, Unavailable> {
         let way = self.way.get().ok_or(Unavailable)?;
         let (mut client, status, deadline) = (way.wire.bulk(), way.status.clone(), self.deadline);
-        let request = traced(question.about(org));
+        let request = traced(&tracing::Span::current(), question.about(org));
         let call = way.control.spawn(async move {
             let answer = within(deadline, client.query(request)).await;
             if answer.is_ok() {

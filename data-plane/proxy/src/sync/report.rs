@@ -13,6 +13,7 @@ use runtime::backoff::Backoff;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::status::Status;
 use super::wire::{Wire, traced, within};
@@ -263,7 +264,8 @@ impl Reporter {
             drained,
         };
         let mut client = self.wire.bulk();
-        match within(DEADLINE, client.report(traced(message))).await {
+        let span = tracing::info_span!("report", epoch = epoch.0, first_sequence, count);
+        match within(DEADLINE, client.report(traced(&span, message))).instrument(span).await {
             Ok(response) => {
                 self.status.answered();
                 Ok(response.high_water_mark)

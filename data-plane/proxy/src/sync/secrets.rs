@@ -15,6 +15,7 @@ use runtime::backoff::Backoff;
 use runtime::seal::BootKey;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::status::Status;
 use super::wire::{Wire, traced, within};
@@ -134,7 +135,8 @@ impl Fetcher {
             providers: missing.iter().map(|(provider, _)| provider.to_string()).collect(),
         };
         let mut client = self.wire.bulk();
-        let response = within(DEADLINE, client.secrets(traced(message))).await?;
+        let span = tracing::info_span!("secrets", providers = missing.len());
+        let response = within(DEADLINE, client.secrets(traced(&span, message))).instrument(span).await?;
         for sealed in response.secrets {
             self.take_in(&sealed);
         }

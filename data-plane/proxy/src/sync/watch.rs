@@ -29,7 +29,7 @@ use super::status::Status;
 use super::wire::{Wire, retry_after, traced, within};
 
 /// How long the stream may be silent; heartbeats come every two seconds.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// How long opening the stream may take.
 const OPEN: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -57,6 +57,8 @@ pub(super) struct Watcher {
     pub(super) retired: Retired,
     /// A base may be much smaller than what is here.
     pub(super) force: bool,
+    /// How long the stream may be silent before it is given up.
+    pub(super) silence: Duration,
 }
 
 /// One life of the stream.
@@ -118,7 +120,9 @@ impl Watcher {
         // A new channel has room.
         let _ = acks.send(wire::WatchRequest { message: Some(Up::Hello(hello)) }).await;
         let mut client = self.wire.urgent();
-        let mut stream = within(OPEN, client.watch(traced(ReceiverStream::new(outbox)))).await?;
+        // The span of opening: a stream that lives for days has no span of its own.
+        let span = tracing::info_span!("watch");
+        let mut stream = within(OPEN, client.watch(traced(&span, ReceiverStream::new(outbox)))).await?;
         let mut session = Session {
             acks,
             transfer: None,
@@ -137,7 +141,7 @@ impl Watcher {
                     Some(message) => self.message(&mut session, message).await?,
                     None => return Err(tonic::Status::unavailable("the controller closed the stream")),
                 },
-                () = tokio::time::sleep_until(session.heard_at + SILENCE) => {
+                () = tokio::time::sleep_until(session.heard_at + self.silence) => {
                     return Err(tonic::Status::deadline_exceeded("the stream was silent"));
                 }
                 piece = next_piece(&mut session.transfer) => self.piece(&mut session, piece)?,

@@ -66,10 +66,10 @@ impl Wire {
     }
 }
 
-/// A request with the present span in its metadata.
-pub(super) fn traced<T>(message: T) -> tonic::Request<T> {
+/// A request with this span in its metadata, so that a trace goes on at the controller.
+pub(super) fn traced<T>(span: &tracing::Span, message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
-    runtime::telemetry::inject(&tracing::Span::current(), request.metadata_mut().as_mut());
+    runtime::telemetry::inject(span, request.metadata_mut().as_mut());
     request
 }
 

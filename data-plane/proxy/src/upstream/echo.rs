@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::body::ReplyBody;
@@ -122,57 +122,88 @@ impl Echo {
         }
     }
 
-    fn usage(&self) -> Value {
-        let completion = self.words.len() as u64 * self.choices;
-        let prompt = self.prompt_tokens as u64;
-        json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
+    fn usage(&self) -> Usage {
+        let completion_tokens = (self.words.len() as u64).saturating_mul(self.choices);
+        let prompt_tokens = self.prompt_tokens as u64;
+        Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
+    }
+
+    fn answer(&self, object: &'static str, choices: Vec<Choice<'_>>, usage: Option<Usage>) -> String {
+        let answer = Answer { id: &self.id, object, created: 0, model: &self.model, choices, usage };
+        // Strings and numbers under fixed names: there is nothing in it that could not be written.
+        serde_json::to_string(&answer).unwrap_or_default()
     }
 
     fn whole(&self) -> Bytes {
         let text = self.words.concat();
-        let choices: Vec<Value> = (0..self.choices)
-            .map(|index| {
-                let message = json!({ "role": "assistant", "content": text });
-                json!({ "index": index, "message": message, "finish_reason": self.finish_reason })
-            })
-            .collect();
-        let answer = json!({
-            "id": self.id, "object": "chat.completion", "created": 0, "model": self.model,
-            "choices": choices, "usage": self.usage(),
-        });
-        answer.to_string().into()
+        let choice = |index| {
+            let message = Said { role: Some("assistant"), content: Some(&text) };
+            Choice { index, message: Some(message), delta: None, finish_reason: Some(self.finish_reason) }
+        };
+        self.answer("chat.completion", (0..self.choices).map(choice).collect(), Some(self.usage())).into()
     }
 
-    fn chunk(&self, choices: Value, usage: Option<Value>) -> Bytes {
-        let mut chunk = json!({
-            "id": self.id, "object": "chat.completion.chunk", "created": 0, "model": self.model, "choices": choices,
-        });
-        if let (Some(usage), Some(fields)) = (usage, chunk.as_object_mut()) {
-            fields.insert("usage".to_owned(), usage);
-        }
-        format!("data: {chunk}\n\n").into()
+    fn chunk(&self, choices: Vec<Choice<'_>>, usage: Option<Usage>) -> Bytes {
+        format!("data: {}\n\n", self.answer("chat.completion.chunk", choices, usage)).into()
     }
 
-    fn delta(&self, delta: &Value, finish_reason: Option<&str>, chunks: &mut Vec<Bytes>) {
+    fn delta(&self, delta: Said<'_>, finish_reason: Option<&'static str>, chunks: &mut Vec<Bytes>) {
         for index in 0..self.choices {
-            let choice = json!([{ "index": index, "delta": delta, "finish_reason": finish_reason }]);
-            chunks.push(self.chunk(choice, None));
+            let choice = Choice { index, message: None, delta: Some(delta), finish_reason };
+            chunks.push(self.chunk(vec![choice], None));
         }
     }
 
     fn stream(&self, with_usage: bool) -> Vec<Bytes> {
         let mut chunks = Vec::with_capacity(self.words.len() + 4);
-        self.delta(&json!({ "role": "assistant", "content": "" }), None, &mut chunks);
+        self.delta(Said { role: Some("assistant"), content: Some("") }, None, &mut chunks);
         for word in &self.words {
-            self.delta(&json!({ "content": word }), None, &mut chunks);
+            self.delta(Said { role: None, content: Some(word) }, None, &mut chunks);
         }
-        self.delta(&json!({}), Some(self.finish_reason), &mut chunks);
+        self.delta(Said { role: None, content: None }, Some(self.finish_reason), &mut chunks);
         if with_usage {
-            chunks.push(self.chunk(json!([]), Some(self.usage())));
+            chunks.push(self.chunk(Vec::new(), Some(self.usage())));
         }
         chunks.push(Bytes::from_static(b"data: [DONE]\n\n"));
         chunks
     }
+}
+
+/// An answer, whole or a piece of one, in the order in which people read it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Said<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<Said<'a>>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Serialize, Clone, Copy)]
+struct Said<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
 }
 
 /// Words, each with the white space behind it; white space in front belongs to the first.

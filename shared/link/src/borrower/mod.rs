@@ -195,10 +195,12 @@ impl Borrower {
             Reach::Lost { since, pause, .. } => (since, (pause * 2).min(RETRY_MAX_MS)),
         };
         self.reach = Reach::Lost { since, retry_at: now_ms.saturating_add(pause), pause };
-        for asked in flight.asked {
-            self.enqueue(asked.pool, Some(now_ms));
-            self.serve_in_outage(asked.pool, since, now_ms);
-            self.reschedule(asked.pool, now_ms);
+        let waited_for = self.waiting.values().copied();
+        let pools: BTreeSet<PoolId> = flight.asked.iter().map(|asked| asked.pool).chain(waited_for).collect();
+        for pool in pools {
+            self.enqueue(pool, Some(now_ms));
+            self.serve_in_outage(pool, since, now_ms);
+            self.reschedule(pool, now_ms);
         }
     }
 
@@ -313,10 +315,10 @@ impl Borrower {
         };
         let Some(row) = self.pools.get_mut(&pool) else { return };
         row.timer = None;
-        row.expire(now_ms, lost_since.is_some(), &mut self.finished);
         if let Some(since) = lost_since {
-            self.serve_in_outage(pool, since, now_ms);
+            row.serve_in_outage(since, now_ms, self.active, &mut self.finished);
         }
+        row.expire(now_ms, lost_since.is_some(), &mut self.finished);
         self.attend(pool, now_ms);
         self.forget_if_idle(pool, now_ms);
     }

@@ -477,3 +477,13 @@ fn a_pool_that_an_answer_leaves_out_is_asked_for_again() {
     assert_eq!(borrower.tick(1), None);
     assert_eq!(one(borrower.tick(1 + REASK_MS)).1.need, 10);
 }
+
+#[test]
+fn rates_that_waited_for_the_call_that_got_lost_are_served_from_the_share() {
+    let (mut borrower, _cell) = funded(requests(), 1, 1);
+    borrower.wait(WaiterId(1), credits(), 10, 100);
+    let (sequence, _) = one(borrower.tick(100));
+    borrower.wait(WaiterId(2), requests(), 1, 200);
+    borrower.lost(sequence, 1_100);
+    assert!(matches!(results(&mut borrower)[..], [(2, Err(Denied::Exhausted { .. }))]), "told at once, by its share");
+}

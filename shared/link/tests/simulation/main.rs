@@ -1,6 +1,8 @@
 //! Lender, borrower, cells and reports play against each other in simulated time, with faults, by seeds. A seed that
 //! fails is named in the panic and replayed by `TOLLGATE_SEED=<seed>`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a game that surprises us ends")]
+
 // The name that the rest of the workspace knows this crate by.
 extern crate tollgate_link as link;
 

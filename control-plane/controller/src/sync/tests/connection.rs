@@ -7,7 +7,7 @@ use domain::time::Timestamp;
 use link::feed::{Feed, Frame};
 use store::revisions::{ChangePage, Named};
 
-use crate::sync::connection::{Connection, End, Heard};
+use crate::sync::connection::{Connection, End, Heard, part_nonce};
 use crate::sync::flights::Flights;
 use crate::sync::publisher::Published;
 
@@ -117,4 +117,28 @@ fn a_row_is_written_once_for_each_change() {
     connection.heard(heard(0, 7, &[]), Timestamp::from_us(9));
     let row = connection.take_unwritten().unwrap();
     assert_eq!((row.revision, row.last_seen), (Revision(7), Timestamp::from_us(9)));
+}
+
+#[test]
+fn answers_that_overtake_each_other_do_not_move_a_proxy_back() {
+    let connection = connection();
+    connection.mark(&change(1, "a/b@c", true), 0);
+    connection.mark(&change(2, "d/e@f", false), 0);
+    assert_eq!(nonces(&connection, 100), [1, 2]);
+    connection.heard(heard(2, 2, &[]), Timestamp::from_us(2));
+    connection.heard(heard(1, 0, &[]), Timestamp::from_us(3));
+    assert_eq!(connection.row().revision, Revision(2));
+    connection.heard(heard(0, 1, &[]), Timestamp::from_us(4));
+    assert_eq!(connection.row().revision, Revision(1), "a whole state that was forced may be older");
+}
+
+#[test]
+fn a_frame_without_one_of_its_parts_brings_a_whole_state_and_a_refused_whole_state_does_not() {
+    let connection = connection();
+    let refused = |nonce| Heard { ok: false, ..heard(nonce, 0, &[]) };
+    connection.heard(refused(0), Timestamp::from_us(2));
+    connection.heard(refused(9), Timestamp::from_us(2));
+    assert!(connection.take(true, 100).frames.is_empty());
+    connection.heard(refused(part_nonce(9, 0)), Timestamp::from_us(3));
+    assert!(matches!(connection.take(true, 200).frames[..], [Frame::Resync { .. }]));
 }
