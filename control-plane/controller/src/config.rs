@@ -17,6 +17,7 @@ pub struct Config {
     /// Folder for the SQLite file, the master key and the root admin token.
     pub data_dir: PathBuf,
     /// `postgres://…`, `sqlite:///path`, or nothing for the file tollgate.db in the data folder.
+    #[serde(serialize_with = "without_password")]
     pub database: String,
     /// Whether a schema that is behind is brought up to date at the start. Off, `tollgate migrate` does it.
     pub migrate_at_start: bool,
@@ -38,6 +39,16 @@ pub struct Config {
     pub verify_every: Span,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+}
+
+/// A database's address as it may be shown: a password in it is not.
+fn without_password<S: serde::Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let masked = url.split_once("://").and_then(|(scheme, rest)| {
+        let (login, place) = rest.rsplit_once('@')?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{place}"))
+    });
+    serializer.serialize_str(masked.as_deref().unwrap_or(url))
 }
 
 /// A certificate and its key, as PEM files.
@@ -90,5 +101,21 @@ impl Config {
     /// The address of the database.
     pub fn database_url(&self) -> String {
         if self.database.is_empty() { self.data_dir.join("tollgate.db").display().to_string() } else { self.database.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_database_address_is_not_shown() {
+        let shown = |url: &str| {
+            let config = Config { database: url.to_owned(), ..Config::default() };
+            runtime::config::to_toml(&config).unwrap()
+        };
+        assert!(!shown("postgres://me:hunter2@db/x").contains("hunter2"));
+        assert!(shown("postgres://me@db/x").contains("postgres://me@db/x"));
+        assert!(shown("/var/lib/tollgate.db").contains("/var/lib/tollgate.db"));
     }
 }

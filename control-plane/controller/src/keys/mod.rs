@@ -8,6 +8,7 @@ use domain::ids::{KeyId, OrgId, OrgScope, Revision};
 use domain::keys::{Key, KeyKind, KeyText, Policy, generate};
 use domain::limits::{Budget, Rate, Reset};
 use domain::money::Money;
+use domain::pools::PoolId;
 use domain::time::Timestamp;
 use proto::admin::Limits;
 
@@ -79,6 +80,10 @@ pub async fn update(app: &App, actor: Actor, scope: OrgScope, id: KeyId, change:
     store::keys::update(&mut edit, scope, &key).await?;
     let revision = edit.commit().await?;
     app.rates.forget(id);
+    // Proxies that were refused under the old limits must ask again.
+    let budget = key.policy.budget.map(|budget| PoolId::Budget(id, budget.reset.period(app.now())));
+    let pools: Vec<PoolId> = budget.into_iter().chain([PoolId::Requests(id), PoolId::Tokens(id)]).collect();
+    app.fleet.pool_event(&pools);
     Ok((key, revision))
 }
 
