@@ -70,7 +70,10 @@ fn allow(caller: &Caller, action: Action) -> Result<OrgScope, Fault> {
     if may(caller.role, action) && reaches {
         return Ok(caller.scope);
     }
-    Err(Fault::new(FaultCode::Forbidden, format!("the role {} may not do this ({})", caller.role.name(), action.name())))
+    Err(Fault::new(
+        FaultCode::Forbidden,
+        format!("the role {} may not do this ({})", caller.role.name(), action.name()),
+    ))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place where scopes are made, after a token was found")]
@@ -79,7 +82,10 @@ fn org_scope(org: OrgId) -> OrgScope {
 }
 
 /// The scope of the installation's own tasks.
-#[expect(clippy::disallowed_methods, reason = "this is the place where scopes are made, for the operator and for tasks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place where scopes are made, for the operator and for tasks"
+)]
 pub fn installation_scope() -> OrgScope {
     OrgScope::installation()
 }

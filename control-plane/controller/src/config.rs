@@ -100,7 +100,11 @@ impl Default for Config {
 impl Config {
     /// The address of the database.
     pub fn database_url(&self) -> String {
-        if self.database.is_empty() { self.data_dir.join("tollgate.db").display().to_string() } else { self.database.clone() }
+        if self.database.is_empty() {
+            self.data_dir.join("tollgate.db").display().to_string()
+        } else {
+            self.database.clone()
+        }
     }
 }
 

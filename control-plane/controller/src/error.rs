@@ -32,7 +32,9 @@ impl Error {
     fn fault(self) -> Fault {
         match self {
             Error::Fault(fault) => fault,
-            Error::Store(store::Error::NotFound { what }) => Fault::new(FaultCode::NotFound, format!("there is no such {what}")),
+            Error::Store(store::Error::NotFound { what }) => {
+                Fault::new(FaultCode::NotFound, format!("there is no such {what}"))
+            }
             Error::Store(store::Error::Conflict { what }) => {
                 Fault::new(FaultCode::Conflict, format!("{what}: it exists already, is in use, or changed meanwhile"))
             }

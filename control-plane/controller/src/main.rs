@@ -31,8 +31,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), controller::Error> {
-    let config: Config = runtime::config::load(options.config.as_deref(), PREFIX, runtime::config::process_environment())
-        .map_err(|error| controller::Error::Start(error.to_string()))?;
+    let config: Config =
+        runtime::config::load(options.config.as_deref(), PREFIX, runtime::config::process_environment())
+            .map_err(|error| controller::Error::Start(error.to_string()))?;
     runtime::tls::install_crypto();
     let _telemetry = runtime::telemetry::init(&config.telemetry, "tollgate-control-plane", std::io::stderr)?;
     runtime::files::raise_open_files()?;

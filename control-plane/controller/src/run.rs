@@ -67,7 +67,11 @@ impl Running {
     /// Makes what a first look needs, where it is missing: the built-in provider, an organisation with credits, a key.
     pub async fn demo(&self, folder: &Path) -> Result<Demo> {
         let mut request = catalog::seed::echo()?;
-        request.orgs.push(ApplyOrg { slug: DEMO.to_owned(), name: "Demo".to_owned(), credits: DEMO_CREDITS.to_owned() });
+        request.orgs.push(ApplyOrg {
+            slug: DEMO.to_owned(),
+            name: "Demo".to_owned(),
+            credits: DEMO_CREDITS.to_owned(),
+        });
         self.apply(request).await?;
         let scope = installation_scope();
         let org = store::orgs::find_slug(&self.app.store, scope, DEMO).await?;
@@ -77,7 +81,8 @@ impl Running {
             let made = keys::create(&self.app, Actor::Root, scope, org, "demo", Policy::default(), None).await?;
             create_once(&path, format!("{}\n", made.text).as_bytes(), 0o600)?;
         }
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Start(format!("read {}: {source}", path.display())))?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| Error::Start(format!("read {}: {source}", path.display())))?;
         Ok(Demo { org, key: runtime::Secret::from(text.trim()) })
     }
 
@@ -148,7 +153,9 @@ fn serve(
     let (stopping, served) = (tasks.stopping(), app.clone());
     tasks.spawn("sync-port", async move { log_end(server::serve_sync(served, sync, stopping).await) });
     let stopping = tasks.stopping();
-    tasks.spawn("private-port", async move { log_end(private.serve(stopping.cancelled_owned()).await.map_err(Error::from)) });
+    tasks.spawn("private-port", async move {
+        log_end(private.serve(stopping.cancelled_owned()).await.map_err(Error::from))
+    });
 }
 
 fn log_end(ended: Result<()>) {
@@ -162,7 +169,11 @@ async fn private_port(config: &Config, tasks: &Tasks, registry: Arc<Registry>) -
     let watched = tasks.clone();
     let readiness = Readiness::new(move || {
         let dead = watched.panicked();
-        if dead.is_empty() { Ok(()) } else { Err(dead.iter().map(|name| format!("the task {name} panicked")).collect()) }
+        if dead.is_empty() {
+            Ok(())
+        } else {
+            Err(dead.iter().map(|name| format!("the task {name} panicked")).collect())
+        }
     });
     Ok(PrivatePort::bind(config.metrics_listen, readiness, registry).await?)
 }
@@ -212,7 +223,8 @@ fn load_certificates(config: &Config) -> Result<Option<Arc<CertificateFiles>>> {
 
 async fn listen_for_proxies(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     if !address.ip().is_loopback() {
-        let what = format!("sync_listen {address}: the sync port listens on loopback only until the planes have mutual TLS");
+        let what =
+            format!("sync_listen {address}: the sync port listens on loopback only until the planes have mutual TLS");
         return Err(Error::Start(what));
     }
     server::listen("proxies", address).await
@@ -220,7 +232,11 @@ async fn listen_for_proxies(address: SocketAddr) -> Result<(TcpListener, SocketA
 
 fn make_folder(folder: &Path) -> Result<()> {
     // Only its owner may look: the database and the tokens are in it.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| Error::Start(format!("make the data folder {}: {source}", folder.display())))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| Error::Start(format!("make the data folder {}: {source}", folder.display())))
 }
 
 /// The root token: the file's when there is one, else the given one, else a new one. The file is for the operator.
@@ -229,13 +245,16 @@ fn root_token_of(folder: &Path, given: Option<String>) -> Result<runtime::Secret
     if !path.exists() {
         let text = match given.filter(|text| !text.is_empty()) {
             Some(text) if text.len() < SHORTEST_TOKEN => {
-                return Err(Error::Start(format!("TOLLGATE_ADMIN_TOKEN must have at least {SHORTEST_TOKEN} characters")));
+                return Err(Error::Start(format!(
+                    "TOLLGATE_ADMIN_TOKEN must have at least {SHORTEST_TOKEN} characters"
+                )));
             }
             Some(text) => text,
             None => generate(KeyKind::Admin, rand::random),
         };
         create_once(&path, format!("{text}\n").as_bytes(), 0o600)?;
     }
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::Start(format!("read {}: {source}", path.display())))?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| Error::Start(format!("read {}: {source}", path.display())))?;
     Ok(runtime::Secret::from(text.trim()))
 }

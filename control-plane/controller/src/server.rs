@@ -54,7 +54,8 @@ fn admin_routes(app: &Arc<App>) -> Result<Routes> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| Error::Start(format!("describe the admin API: {error}")))?;
-    let catalogue = CatalogServiceServer::new(catalog::rpc::Rpc(app.clone())).max_decoding_message_size(LARGEST_MESSAGE);
+    let catalogue =
+        CatalogServiceServer::new(catalog::rpc::Rpc(app.clone())).max_decoding_message_size(LARGEST_MESSAGE);
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)

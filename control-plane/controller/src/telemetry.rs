@@ -22,7 +22,8 @@ impl Metrics {
             booked: registry.counter("tollgate_usage_records_booked_total", "Usage records booked.")?,
             granted: registry.counter("tollgate_lease_asks_granted_total", "Asks of proxies that were granted.")?,
             refused: registry.counter("tollgate_lease_asks_refused_total", "Asks of proxies that were refused.")?,
-            recalling: registry.counter("tollgate_lease_asks_recalling_total", "Asks that wait for units from other proxies.")?,
+            recalling: registry
+                .counter("tollgate_lease_asks_recalling_total", "Asks that wait for units from other proxies.")?,
             verify_failures: registry.counter("tollgate_books_failures_total", "Checks of the books that failed.")?,
             task_failures: registry.counter("tollgate_task_failures_total", "Runs of background tasks that failed.")?,
         })

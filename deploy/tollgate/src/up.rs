@@ -56,7 +56,8 @@ pub struct Options {
 
 /// Runs both planes until a signal.
 pub async fn run(options: Options) -> Result<ExitCode, String> {
-    let wishes = options.apply.iter().map(apply::read).collect::<Result<Vec<_>, _>>().map_err(|error| in_one_line(&error))?;
+    let wishes =
+        options.apply.iter().map(apply::read).collect::<Result<Vec<_>, _>>().map_err(|error| in_one_line(&error))?;
     let config = controller_config(&options)?;
     let telemetry = runtime::telemetry::init(&config.telemetry, "tollgate", std::io::stderr);
     let telemetry = telemetry.map_err(|error| in_one_line(&error))?;
@@ -159,7 +160,8 @@ fn say_ready(options: &Options, control: &controller::Running, proxies: &[proxy:
     let admin_url = format!("{admin_scheme}://{}", control.admin_address);
     let key = demo.and_then(|demo| demo.key.expose_text());
     if options.json {
-        let metrics = std::iter::once(control.metrics_address).chain(proxies.iter().map(proxy::Running::metrics_address));
+        let metrics =
+            std::iter::once(control.metrics_address).chain(proxies.iter().map(proxy::Running::metrics_address));
         let line = json!({
             "inference_urls": urls,
             "admin_url": admin_url,

@@ -17,7 +17,10 @@ pub struct Rpc(pub Arc<App>);
 
 #[tonic::async_trait]
 impl AuditService for Rpc {
-    async fn list_audit(&self, request: Request<admin::ListAuditRequest>) -> Result<Response<admin::ListAuditResponse>, Status> {
+    async fn list_audit(
+        &self,
+        request: Request<admin::ListAuditRequest>,
+    ) -> Result<Response<admin::ListAuditResponse>, Status> {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::ReadAudit).await?;
         let wanted = request.get_ref();
         let org = whose(&caller, &wanted.org)?;

@@ -200,17 +200,17 @@ impl ApplyFile {
         read: impl Fn(&str) -> std::io::Result<String>,
     ) -> Resolved {
         let mut warnings = Vec::new();
-        let providers = self
-            .providers
-            .into_iter()
-            .map(|row| {
-                let row = row.into_inner();
-                let credential = row.credential.as_ref().and_then(|source| {
-                    find_credential(&row.id.0, source.get_ref(), &variable, &read, &mut warnings)
-                });
-                provider_message(row, credential)
-            })
-            .collect();
+        let providers =
+            self.providers
+                .into_iter()
+                .map(|row| {
+                    let row = row.into_inner();
+                    let credential = row.credential.as_ref().and_then(|source| {
+                        find_credential(&row.id.0, source.get_ref(), &variable, &read, &mut warnings)
+                    });
+                    provider_message(row, credential)
+                })
+                .collect();
         let models = self.models.into_iter().map(|row| model_message(row.into_inner())).collect();
         let orgs = self.orgs.into_iter().map(|row| org_message(row.into_inner())).collect();
         let request = admin::ApplyRequest { providers, models, orgs, ..admin::ApplyRequest::default() };
@@ -241,7 +241,8 @@ fn check_model(row: &ModelRow) -> Result<(), (std::ops::Range<usize>, String)> {
         }
         for (name, text) in &endpoint.get_ref().prices {
             let column = price_column(name).ok_or_else(|| (text.span(), unknown_price(name)))?;
-            let price = column.parse(text.get_ref()).map_err(|error| (text.span(), format!("price `{name}`: {error}")))?;
+            let price =
+                column.parse(text.get_ref()).map_err(|error| (text.span(), format!("price `{name}`: {error}")))?;
             if price.pico() < 0 {
                 return Err((text.span(), format!("price `{name}` is below nothing")));
             }
@@ -271,7 +272,9 @@ fn find_credential(
     if let Some(name) = &source.env {
         let found = variable(name).filter(|text| !text.is_empty());
         if found.is_none() {
-            warnings.push(format!("provider {provider}: the environment variable {name} is not set, so it has no credential yet"));
+            warnings.push(format!(
+                "provider {provider}: the environment variable {name} is not set, so it has no credential yet"
+            ));
         }
         return found;
     }

@@ -142,7 +142,9 @@ async fn put_endpoint(edit: &mut Edit, wished: &WishedEndpoint, force: bool, don
     }
     match store::providers::load(&mut *edit, &endpoint.provider).await {
         Ok(_) => {}
-        Err(store::Error::NotFound { .. }) => return Err(missing(endpoint, "provider", endpoint.provider.as_str()).into()),
+        Err(store::Error::NotFound { .. }) => {
+            return Err(missing(endpoint, "provider", endpoint.provider.as_str()).into());
+        }
         Err(error) => return Err(error.into()),
     }
     let written = store::catalog::upsert_endpoint(edit, endpoint, &wished.price_source, &wished.price_date).await?;
@@ -151,8 +153,11 @@ async fn put_endpoint(edit: &mut Edit, wished: &WishedEndpoint, force: bool, don
 }
 
 fn missing(endpoint: &Endpoint, what: &str, name: &str) -> Fault {
-    Fault::new(FaultCode::InvalidRequest, format!("endpoint {}: there is no {what} `{name}`, here or in the file", endpoint.id))
-        .param("models")
+    Fault::new(
+        FaultCode::InvalidRequest,
+        format!("endpoint {}: there is no {what} `{name}`, here or in the file", endpoint.id),
+    )
+    .param("models")
 }
 
 fn known<T>(loaded: store::Result<T>) -> Result<Option<T>> {

@@ -44,7 +44,8 @@ pub fn wish(request: admin::ApplyRequest, now: Timestamp) -> Result<Wish, Fault>
 
 fn provider(message: admin::ApplyProvider) -> Result<(Provider, Option<Secret>), Fault> {
     let wrong = |what: String| invalid("providers", format!("{}: {what}", message.id));
-    let id: ProviderId = message.id.parse().map_err(|error: domain::ids::BadId| invalid("providers", error.to_string()))?;
+    let id: ProviderId =
+        message.id.parse().map_err(|error: domain::ids::BadId| invalid("providers", error.to_string()))?;
     check_base_url(&message.base_url, message.insecure).map_err(|error| wrong(error.to_string()))?;
     let dialects = message
         .dialects
@@ -60,7 +61,11 @@ fn provider(message: admin::ApplyProvider) -> Result<(Provider, Option<Secret>),
         auth,
         credential_version: 0,
         regions: message.regions,
-        data_policy: DataPolicy { training: message.training, retention_days: message.retention_days, zdr: message.zdr },
+        data_policy: DataPolicy {
+            training: message.training,
+            retention_days: message.retention_days,
+            zdr: message.zdr,
+        },
         insecure: message.insecure,
         enabled: true,
     };
@@ -87,7 +92,8 @@ fn model(message: &admin::Model, now: Timestamp) -> Result<Model, Fault> {
 
 fn endpoint(model: &ModelId, message: admin::Endpoint) -> Result<WishedEndpoint, Fault> {
     let wrong = |what: String| invalid("models", format!("{model} at {}: {what}", message.provider));
-    let provider: ProviderId = message.provider.parse().map_err(|error: domain::ids::BadId| wrong(error.to_string()))?;
+    let provider: ProviderId =
+        message.provider.parse().map_err(|error: domain::ids::BadId| wrong(error.to_string()))?;
     if message.upstream_model.is_empty() || message.upstream_model.len() > 256 {
         return Err(wrong("upstream_model must be 1 to 256 bytes".to_owned()));
     }

@@ -18,7 +18,10 @@ pub struct Rpc(pub Arc<App>);
 
 #[tonic::async_trait]
 impl CatalogService for Rpc {
-    async fn list_models(&self, request: Request<admin::ListModelsRequest>) -> Result<Response<admin::ListModelsResponse>, Status> {
+    async fn list_models(
+        &self,
+        request: Request<admin::ListModelsRequest>,
+    ) -> Result<Response<admin::ListModelsResponse>, Status> {
         admit(&self.0, request.metadata(), Action::ReadCatalog).await?;
         let models = list(&self.0).await?;
         Ok(Response::new(admin::ListModelsResponse { models }))
@@ -42,8 +45,11 @@ impl CatalogService for Rpc {
 }
 
 async fn list(app: &App) -> Result<Vec<admin::Model>, Error> {
-    let providers: HashMap<_, _> =
-        store::providers::list(&app.store).await?.into_iter().map(|stored| (stored.provider.id.clone(), stored.provider)).collect();
+    let providers: HashMap<_, _> = store::providers::list(&app.store)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.provider.id.clone(), stored.provider))
+        .collect();
     let mut endpoints: HashMap<_, Vec<admin::Endpoint>> = HashMap::new();
     for listed in store::catalog::list_endpoints(&app.store).await? {
         let message = endpoint(&listed, providers.get(&listed.endpoint.provider));

@@ -42,8 +42,11 @@ pub async fn merge(app: &App) -> Result<()> {
     let mut request = catalogue()?;
     let scope = installation_scope();
     let present = store::providers::list(&app.store).await?;
-    let without: BTreeSet<&str> =
-        present.iter().filter(|stored| stored.provider.credential_version == 0).map(|stored| stored.provider.id.as_str()).collect();
+    let without: BTreeSet<&str> = present
+        .iter()
+        .filter(|stored| stored.provider.credential_version == 0)
+        .map(|stored| stored.provider.id.as_str())
+        .collect();
     let mut edit = app.store.edit(Actor::Task("seed"), app.now()).await?;
     for row in request.providers.iter().filter(|row| without.contains(row.id.as_str())) {
         if let (Some(text), Ok(id)) = (&row.credential, row.id.parse()) {

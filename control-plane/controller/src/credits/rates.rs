@@ -78,7 +78,11 @@ impl Rates {
             Ok(stored) => {
                 let live = stored.key.revoked_at.is_none() && !stored.key.disabled;
                 let policy = &stored.key.policy;
-                Limits { requests: policy.requests.filter(|_| live), tokens: policy.tokens.filter(|_| live), read_at: now }
+                Limits {
+                    requests: policy.requests.filter(|_| live),
+                    tokens: policy.tokens.filter(|_| live),
+                    read_at: now,
+                }
             }
             Err(store::Error::NotFound { .. }) => Limits { requests: None, tokens: None, read_at: now },
             Err(error) => return Err(error.into()),

@@ -19,17 +19,24 @@ pub struct Rpc(pub Arc<App>);
 
 #[tonic::async_trait]
 impl CreditsService for Rpc {
-    async fn grant_credits(&self, request: Request<admin::GrantCreditsRequest>) -> Result<Response<admin::Balance>, Status> {
+    async fn grant_credits(
+        &self,
+        request: Request<admin::GrantCreditsRequest>,
+    ) -> Result<Response<admin::Balance>, Status> {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::GrantCredits).await?;
         let wanted = request.get_ref();
         let org = parse_id("org", &wanted.org).map_err(Error::from)?;
         let amount = parse_amount(&wanted.amount).map_err(Error::from)?;
         let source = parse_source(&wanted.source)?;
-        let written = super::grant(&self.0, caller.actor(), scope, org, amount, &wanted.idempotency_key, source).await?;
+        let written =
+            super::grant(&self.0, caller.actor(), scope, org, amount, &wanted.idempotency_key, source).await?;
         Ok(Response::new(after_write(org, &written)))
     }
 
-    async fn refund_credits(&self, request: Request<admin::RefundCreditsRequest>) -> Result<Response<admin::Balance>, Status> {
+    async fn refund_credits(
+        &self,
+        request: Request<admin::RefundCreditsRequest>,
+    ) -> Result<Response<admin::Balance>, Status> {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::RefundCredits).await?;
         let wanted = request.get_ref();
         let org = parse_id("org", &wanted.org).map_err(Error::from)?;
@@ -38,18 +45,28 @@ impl CreditsService for Rpc {
         Ok(Response::new(after_write(org, &written)))
     }
 
-    async fn get_balance(&self, request: Request<admin::GetBalanceRequest>) -> Result<Response<admin::Balance>, Status> {
+    async fn get_balance(
+        &self,
+        request: Request<admin::GetBalanceRequest>,
+    ) -> Result<Response<admin::Balance>, Status> {
         let (_, scope) = admit(&self.0, request.metadata(), Action::ReadCredits).await?;
         let org = parse_id("org", &request.get_ref().org).map_err(Error::from)?;
         let balance = store::credits::balance(&self.0.store, scope, org).await.map_err(Error::from)?;
         Ok(Response::new(message(org, &balance)))
     }
 
-    async fn list_entries(&self, request: Request<admin::ListEntriesRequest>) -> Result<Response<admin::ListEntriesResponse>, Status> {
+    async fn list_entries(
+        &self,
+        request: Request<admin::ListEntriesRequest>,
+    ) -> Result<Response<admin::ListEntriesResponse>, Status> {
         let (_, scope) = admit(&self.0, request.metadata(), Action::ReadCredits).await?;
         let wanted = request.get_ref();
         let org = parse_id("org", &wanted.org).map_err(Error::from)?;
-        let before = if wanted.before.is_empty() { None } else { Some(parse_id("before", &wanted.before).map_err(Error::from)?) };
+        let before = if wanted.before.is_empty() {
+            None
+        } else {
+            Some(parse_id("before", &wanted.before).map_err(Error::from)?)
+        };
         let limit = crate::server::page_size(wanted.limit, 100, 1_000);
         let entries = store::credits::entries(&self.0.store, scope, org, before, limit).await.map_err(Error::from)?;
         Ok(Response::new(admin::ListEntriesResponse { entries: entries.iter().map(entry).collect() }))
@@ -78,7 +95,10 @@ impl CreditsService for Rpc {
         let (caller, _) = admit(&self.0, request.metadata(), Action::ReleaseQuarantine).await?;
         let proxy = parse_id("proxy", &request.get_ref().proxy).map_err(Error::from)?;
         let released = super::release(&self.0, caller.actor(), &proxy).await?;
-        Ok(Response::new(admin::ReleaseQuarantineResponse { released: released.amount.to_string(), leases: released.leases }))
+        Ok(Response::new(admin::ReleaseQuarantineResponse {
+            released: released.amount.to_string(),
+            leases: released.leases,
+        }))
     }
 }
 
@@ -106,7 +126,8 @@ fn message(org: OrgId, balance: &Balance) -> admin::Balance {
 }
 
 fn entry(entry: &store::credits::Entry) -> admin::Entry {
-    let legs = entry.legs.iter().map(|leg| admin::Leg { account: leg.account.to_string(), amount: leg.amount.to_string() });
+    let legs =
+        entry.legs.iter().map(|leg| admin::Leg { account: leg.account.to_string(), amount: leg.amount.to_string() });
     admin::Entry {
         id: entry.id.to_string(),
         kind: entry.kind.name().to_owned(),

@@ -68,7 +68,13 @@ pub struct Change<'a> {
 }
 
 /// Changes a key.
-pub async fn update(app: &App, actor: Actor, scope: OrgScope, id: KeyId, change: Change<'_>) -> Result<(Key, Revision)> {
+pub async fn update(
+    app: &App,
+    actor: Actor,
+    scope: OrgScope,
+    id: KeyId,
+    change: Change<'_>,
+) -> Result<(Key, Revision)> {
     let mut edit = app.store.edit(actor, app.now()).await?;
     let mut key = store::keys::load(&mut edit, scope, id).await?.key;
     if let Some(name) = change.name {
@@ -154,7 +160,9 @@ fn parse_patterns(patterns: &[String]) -> Result<Vec<String>, Fault> {
         pattern.is_empty() || pattern.len() > LONGEST_PATTERN || !pattern.bytes().all(|b| b.is_ascii_graphic())
     };
     match patterns.iter().find(odd) {
-        Some(pattern) => Err(invalid("allow_models", format!("`{}` is not a pattern like openai/*", pattern.escape_debug()))),
+        Some(pattern) => {
+            Err(invalid("allow_models", format!("`{}` is not a pattern like openai/*", pattern.escape_debug())))
+        }
         None => Ok(patterns.to_vec()),
     }
 }
@@ -164,7 +172,8 @@ pub fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Fau
     if text.is_empty() {
         return Ok(None);
     }
-    let at: Timestamp = text.parse().map_err(|error: domain::time::BadTime| invalid("expires_at", error.to_string()))?;
+    let at: Timestamp =
+        text.parse().map_err(|error: domain::time::BadTime| invalid("expires_at", error.to_string()))?;
     if at <= now { Err(invalid("expires_at", "it is in the past")) } else { Ok(Some(at)) }
 }
 
@@ -187,7 +196,10 @@ mod tests {
             l.limit = Some("5".into());
             l.reset = "daily".into();
         });
-        assert_eq!(daily.unwrap().budget, Some(Budget { amount: Money::from_nano(5_000_000_000), reset: Reset::Daily }));
+        assert_eq!(
+            daily.unwrap().budget,
+            Some(Budget { amount: Money::from_nano(5_000_000_000), reset: Reset::Daily })
+        );
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub struct Rpc(pub Arc<App>);
 
 #[tonic::async_trait]
 impl KeysService for Rpc {
-    async fn create_key(&self, request: Request<admin::CreateKeyRequest>) -> Result<Response<admin::CreateKeyResponse>, Status> {
+    async fn create_key(
+        &self,
+        request: Request<admin::CreateKeyRequest>,
+    ) -> Result<Response<admin::CreateKeyResponse>, Status> {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::CreateKey).await?;
         let wanted = request.into_inner();
         let org = parse_id("org", &wanted.org).map_err(Error::from)?;
@@ -29,12 +32,16 @@ impl KeysService for Rpc {
         Ok(Response::new(shown_once(&self.0, made).await))
     }
 
-    async fn list_keys(&self, request: Request<admin::ListKeysRequest>) -> Result<Response<admin::ListKeysResponse>, Status> {
+    async fn list_keys(
+        &self,
+        request: Request<admin::ListKeysRequest>,
+    ) -> Result<Response<admin::ListKeysResponse>, Status> {
         let (_, scope) = admit(&self.0, request.metadata(), Action::ListKeys).await?;
         let wanted = request.get_ref();
         let org = parse_id("org", &wanted.org).map_err(Error::from)?;
         store::orgs::load(&self.0.store, scope, org).await.map_err(Error::from)?;
-        let after = if wanted.after.is_empty() { None } else { Some(parse_id("after", &wanted.after).map_err(Error::from)?) };
+        let after =
+            if wanted.after.is_empty() { None } else { Some(parse_id("after", &wanted.after).map_err(Error::from)?) };
         let limit = crate::server::page_size(wanted.limit, 1_000, 1_000);
         let page = store::keys::Page { include_revoked: wanted.include_revoked, after, limit };
         let keys = store::keys::list(&self.0.store, scope, org, page).await.map_err(Error::from)?;
@@ -53,7 +60,10 @@ impl KeysService for Rpc {
         Ok(Response::new(written(&self.0, &key, revision).await))
     }
 
-    async fn revoke_key(&self, request: Request<admin::RevokeKeyRequest>) -> Result<Response<admin::RevokeKeyResponse>, Status> {
+    async fn revoke_key(
+        &self,
+        request: Request<admin::RevokeKeyRequest>,
+    ) -> Result<Response<admin::RevokeKeyResponse>, Status> {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::RevokeKey).await?;
         let id = parse_id("id", &request.get_ref().id).map_err(Error::from)?;
         let revision = super::revoke(&self.0, caller.actor(), scope, id).await?;
@@ -61,7 +71,10 @@ impl KeysService for Rpc {
         Ok(Response::new(admin::RevokeKeyResponse { id: request.into_inner().id, revision: revision.0, note }))
     }
 
-    async fn rotate_key(&self, request: Request<admin::RotateKeyRequest>) -> Result<Response<admin::CreateKeyResponse>, Status> {
+    async fn rotate_key(
+        &self,
+        request: Request<admin::RotateKeyRequest>,
+    ) -> Result<Response<admin::CreateKeyResponse>, Status> {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::UpdateKey).await?;
         let id = parse_id("id", &request.get_ref().id).map_err(Error::from)?;
         let made = super::rotate(&self.0, caller.actor(), scope, id).await?;

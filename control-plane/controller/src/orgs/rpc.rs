@@ -32,10 +32,14 @@ impl OrgsService for Rpc {
         Ok(Response::new(message(&org)))
     }
 
-    async fn list_orgs(&self, request: Request<admin::ListOrgsRequest>) -> Result<Response<admin::ListOrgsResponse>, Status> {
+    async fn list_orgs(
+        &self,
+        request: Request<admin::ListOrgsRequest>,
+    ) -> Result<Response<admin::ListOrgsResponse>, Status> {
         let (_, scope) = admit(&self.0, request.metadata(), Action::ReadOrg).await?;
         let page = request.get_ref();
-        let after = if page.after.is_empty() { None } else { Some(parse_id("after", &page.after).map_err(Error::from)?) };
+        let after =
+            if page.after.is_empty() { None } else { Some(parse_id("after", &page.after).map_err(Error::from)?) };
         let limit = crate::server::page_size(page.limit, 1_000, 1_000);
         let orgs = store::orgs::list(&self.0.store, scope, after, limit).await.map_err(Error::from)?;
         Ok(Response::new(admin::ListOrgsResponse { orgs: orgs.iter().map(message).collect() }))
@@ -46,7 +50,8 @@ impl OrgsService for Rpc {
         let (caller, scope) = admit(&self.0, request.metadata(), action).await?;
         let wanted = request.get_ref();
         let id = parse_id("id", &wanted.id).map_err(Error::from)?;
-        let (org, revision) = super::update(&self.0, caller.actor(), scope, id, wanted.name.as_deref(), wanted.frozen).await?;
+        let (org, revision) =
+            super::update(&self.0, caller.actor(), scope, id, wanted.name.as_deref(), wanted.frozen).await?;
         Ok(Response::new(written(&self.0, &org, revision).await))
     }
 }

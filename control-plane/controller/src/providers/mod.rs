@@ -49,7 +49,12 @@ pub async fn test(app: &App, id: &ProviderId) -> Result<Tested> {
     let provider = store::providers::load(&app.store, id).await?.provider;
     let credential = credential(app, id).await?.map(|(_, secret)| secret);
     if provider.base_url == "echo://local" {
-        return Ok(Tested { ok: true, status: 200, latency_ms: 0, detail: "built in; there is nothing to reach".to_owned() });
+        return Ok(Tested {
+            ok: true,
+            status: 200,
+            latency_ms: 0,
+            detail: "built in; there is nothing to reach".to_owned(),
+        });
     }
     if credential.is_none() && !provider.auth.needs_no_credential() {
         return Ok(Tested { ok: false, status: 0, latency_ms: 0, detail: "it has no credential".to_owned() });
@@ -69,7 +74,8 @@ pub async fn test(app: &App, id: &ProviderId) -> Result<Tested> {
 }
 
 async fn call(provider: &Provider, credential: Option<&Secret>) -> Result<u16, reqwest::Error> {
-    let client = reqwest::Client::builder().timeout(TEST_DEADLINE).redirect(reqwest::redirect::Policy::none()).build()?;
+    let client =
+        reqwest::Client::builder().timeout(TEST_DEADLINE).redirect(reqwest::redirect::Policy::none()).build()?;
     let mut request = client.get(format!("{}/models", provider.base_url.trim_end_matches('/')));
     if let Some(text) = credential.and_then(Secret::expose_text) {
         request = match provider.auth.0.strip_prefix("header:") {

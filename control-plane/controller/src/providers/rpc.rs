@@ -23,7 +23,9 @@ impl ProvidersService for Rpc {
     ) -> Result<Response<admin::ListProvidersResponse>, Status> {
         admit(&self.0, request.metadata(), Action::ReadCatalog).await?;
         let providers = store::providers::list(&self.0.store).await.map_err(Error::from)?;
-        Ok(Response::new(admin::ListProvidersResponse { providers: providers.iter().map(|stored| message(stored)).collect() }))
+        Ok(Response::new(admin::ListProvidersResponse {
+            providers: providers.iter().map(|stored| message(stored)).collect(),
+        }))
     }
 
     async fn set_provider_enabled(

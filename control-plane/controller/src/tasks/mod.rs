@@ -31,7 +31,11 @@ enum Every {
 
 static TASKS: &[Task] = &[
     Task { name: "sweep", every: Every::Fixed(Duration::from_secs(1)), run: |app| Box::pin(sweep::run(app)) },
-    Task { name: "lease-expiry", every: Every::Fixed(Duration::from_secs(30)), run: |app| Box::pin(lease_expiry::run(app)) },
+    Task {
+        name: "lease-expiry",
+        every: Every::Fixed(Duration::from_secs(30)),
+        run: |app| Box::pin(lease_expiry::run(app)),
+    },
     Task { name: "books", every: Every::Verify, run: |app| Box::pin(books::run(app)) },
 ];
 
@@ -54,7 +58,11 @@ pub fn start(app: &Arc<App>, tasks: &Tasks, verify_every: Duration) {
                 }
                 if let Err(error) = (task.run)(&app).await {
                     app.metrics.task_failures.increment();
-                    tracing::warn!(task = task.name, error = &error as &dyn std::error::Error, "a task failed; it will look again");
+                    tracing::warn!(
+                        task = task.name,
+                        error = &error as &dyn std::error::Error,
+                        "a task failed; it will look again"
+                    );
                 }
             }
         });

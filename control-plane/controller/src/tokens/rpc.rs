@@ -28,7 +28,10 @@ impl TokensService for Rpc {
         Ok(Response::new(admin::CreateTokenResponse { token: Some(message(&token)), text }))
     }
 
-    async fn list_tokens(&self, request: Request<admin::ListTokensRequest>) -> Result<Response<admin::ListTokensResponse>, Status> {
+    async fn list_tokens(
+        &self,
+        request: Request<admin::ListTokensRequest>,
+    ) -> Result<Response<admin::ListTokensResponse>, Status> {
         let (_, scope) = admit(&self.0, request.metadata(), Action::ListTokens).await?;
         let org = parse_id("org", &request.get_ref().org).map_err(Error::from)?;
         store::orgs::load(&self.0.store, scope, org).await.map_err(Error::from)?;

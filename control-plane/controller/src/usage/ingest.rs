@@ -52,16 +52,13 @@ async fn book(app: &App, report: &Report) -> Result<u64> {
     };
     let mut records: Vec<UsageRecord> = report.records.iter().skip(skip).cloned().map(sane).collect();
     let last = mark.last_sequence + u64::try_from(records.len()).unwrap_or(0);
-    let closing = if report.drained { open_pools(&mut posting, &report.proxy, report.epoch).await? } else { Vec::new() };
+    let closing =
+        if report.drained { open_pools(&mut posting, &report.proxy, report.epoch).await? } else { Vec::new() };
     let charges = charges(&records);
     let pools: BTreeSet<PoolId> = charges.keys().chain(&closing).copied().collect();
     let pools: Vec<PoolId> = pools.into_iter().collect();
-    let known: BTreeSet<PoolId> = posting
-        .pools(&pools, Whose::Only(&report.proxy, report.epoch))
-        .await?
-        .iter()
-        .map(|pool| pool.id)
-        .collect();
+    let known: BTreeSet<PoolId> =
+        posting.pools(&pools, Whose::Only(&report.proxy, report.epoch)).await?.iter().map(|pool| pool.id).collect();
     for record in &mut records {
         record.budget = record.budget.filter(|pool| known.contains(pool));
     }
@@ -72,7 +69,9 @@ async fn book(app: &App, report: &Report) -> Result<u64> {
     for (pool, amount) in charges.iter().filter(|(pool, amount)| known.contains(pool) && **amount > Money::ZERO) {
         posting.charge(*pool, &report.proxy, report.epoch, *amount)?;
     }
-    for ((org, why), amount) in write_offs(&records).into_iter().filter(|((org, _), _)| known.contains(&PoolId::Credits(*org))) {
+    for ((org, why), amount) in
+        write_offs(&records).into_iter().filter(|((org, _), _)| known.contains(&PoolId::Credits(*org)))
+    {
         posting.write_off(org, why, amount)?;
     }
     for pool in closing.iter().filter(|pool| known.contains(pool)) {

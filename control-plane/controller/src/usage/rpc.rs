@@ -17,7 +17,10 @@ pub struct Rpc(pub Arc<App>);
 
 #[tonic::async_trait]
 impl UsageService for Rpc {
-    async fn list_usage(&self, request: Request<admin::ListUsageRequest>) -> Result<Response<admin::ListUsageResponse>, Status> {
+    async fn list_usage(
+        &self,
+        request: Request<admin::ListUsageRequest>,
+    ) -> Result<Response<admin::ListUsageResponse>, Status> {
         let (_, scope) = admit(&self.0, request.metadata(), Action::ReadUsage).await?;
         let query = query(request.get_ref())?;
         store::orgs::load(&self.0.store, scope, query.org).await.map_err(Error::from)?;

@@ -27,7 +27,8 @@ pub struct Command {
 }
 
 pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error> {
-    let request = ApplyRequest { dry_run: command.dry_run, prune: command.prune, force: command.force, ..read(&command.file)? };
+    let request =
+        ApplyRequest { dry_run: command.dry_run, prune: command.prune, force: command.force, ..read(&command.file)? };
     let applied = session.catalog().apply(request).await?.into_inner();
     note(&applied.note);
     let mut data = json!({ "created": applied.created, "changed": applied.changed, "unchanged": applied.unchanged });
@@ -48,7 +49,8 @@ pub fn read(path: &PathBuf) -> Result<ApplyRequest, Error> {
     } else {
         std::fs::read_to_string(path).map_err(unreadable)?
     };
-    let resolved = ApplyFile::parse(&name, &text)?.resolve(|name| std::env::var(name).ok(), |path| std::fs::read_to_string(path));
+    let resolved =
+        ApplyFile::parse(&name, &text)?.resolve(|name| std::env::var(name).ok(), |path| std::fs::read_to_string(path));
     resolved.warnings.iter().for_each(|warning| note(warning));
     Ok(resolved.request)
 }

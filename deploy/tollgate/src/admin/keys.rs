@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use proto::admin::{
-    CreateKeyRequest, CreateKeyResponse, Key, Limits, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, UpdateKeyRequest,
+    CreateKeyRequest, CreateKeyResponse, Key, Limits, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest,
+    UpdateKeyRequest,
 };
 use serde_json::{Value, json};
 
@@ -94,8 +95,17 @@ impl LimitFlags {
     }
 
     fn message(&self) -> Limits {
-        let reset = self.reset.and_then(|reset| reset.to_possible_value()).map_or_else(String::new, |value| value.get_name().to_owned());
-        Limits { limit: self.limit.clone(), reset, rpm: self.rpm, tpm: self.tpm, allow_models: self.allow_models.clone() }
+        let reset = self
+            .reset
+            .and_then(|reset| reset.to_possible_value())
+            .map_or_else(String::new, |value| value.get_name().to_owned());
+        Limits {
+            limit: self.limit.clone(),
+            reset,
+            rpm: self.rpm,
+            tpm: self.tpm,
+            allow_models: self.allow_models.clone(),
+        }
     }
 }
 

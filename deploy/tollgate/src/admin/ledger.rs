@@ -31,7 +31,8 @@ pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error
             Ok(Said { data: json!({ "ok": verified.ok, "checks": checks }), ok: verified.ok })
         }
         Command::Release { proxy } => {
-            let released = credits.release_quarantine(ReleaseQuarantineRequest { proxy: proxy.clone() }).await?.into_inner();
+            let released =
+                credits.release_quarantine(ReleaseQuarantineRequest { proxy: proxy.clone() }).await?.into_inner();
             Ok(Said::data(json!({ "released": released.released, "leases": released.leases })))
         }
     }

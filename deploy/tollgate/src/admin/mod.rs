@@ -45,7 +45,9 @@ pub enum Error {
 impl From<tonic::Status> for Error {
     fn from(status: tonic::Status) -> Self {
         match status.code() {
-            tonic::Code::Unimplemented => Error::Refused("this control plane does not know the call: is it older than this command?".to_owned()),
+            tonic::Code::Unimplemented => {
+                Error::Refused("this control plane does not know the call: is it older than this command?".to_owned())
+            }
             _ => Error::Refused(status.message().to_owned()),
         }
     }

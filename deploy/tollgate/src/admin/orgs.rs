@@ -56,7 +56,8 @@ pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error
         }
         Command::Update { id, name, freeze, thaw } => {
             let frozen = if *freeze { Some(true) } else { thaw.then_some(false) };
-            let org = orgs.update_org(UpdateOrgRequest { id: id.clone(), name: name.clone(), frozen }).await?.into_inner();
+            let org =
+                orgs.update_org(UpdateOrgRequest { id: id.clone(), name: name.clone(), frozen }).await?.into_inner();
             note(&org.note);
             Ok(Said::data(row(&org)))
         }

@@ -90,11 +90,15 @@ fn tls(ca: Option<&Path>) -> Result<ClientTlsConfig, Error> {
 fn find_token(given: Option<&str>) -> Result<Token, Error> {
     let text = match given {
         Some(text) => text.to_owned(),
-        None => std::fs::read_to_string(TOKEN_FILE)
-            .map_err(|_| Error::Usage(format!("no admin token: give --token or TOLLGATE_ADMIN_TOKEN (there is no {TOKEN_FILE} here either)")))?,
+        None => std::fs::read_to_string(TOKEN_FILE).map_err(|_| {
+            Error::Usage(format!(
+                "no admin token: give --token or TOLLGATE_ADMIN_TOKEN (there is no {TOKEN_FILE} here either)"
+            ))
+        })?,
     };
-    let mut value: MetadataValue<Ascii> =
-        format!("Bearer {}", text.trim()).parse().map_err(|_| Error::Usage("the admin token has characters that no token has".to_owned()))?;
+    let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim())
+        .parse()
+        .map_err(|_| Error::Usage("the admin token has characters that no token has".to_owned()))?;
     value.set_sensitive(true);
     Ok(Token(value))
 }

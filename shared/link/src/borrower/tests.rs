@@ -100,6 +100,8 @@ fn a_lost_answer_is_made_up_for_by_the_next() {
     assert_eq!(borrower.tick(500), None, "a pause before the next try");
     let (second, ask) = one(borrower.tick(550));
     assert_eq!((ask.granted_total, ask.need), (0, 10));
+    answer(&mut borrower, first, Grant { granted_total: 10, ..grant(&ask, 0) }, 550);
+    assert!(results(&mut borrower).is_empty(), "an answer to an older batch is not heard");
     // The controller had granted 10 the first time and does not grant them again.
     answer(&mut borrower, second, grant(&ask, 10), 551);
     assert_eq!(results(&mut borrower), [(1, Ok(()))]);
