@@ -1,0 +1,140 @@
+//! What is sent, prepared once, and the connection it is sent over.
+//! A connection that fails is opened again for the next request; the failed request itself is never repeated.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use memchr::memmem;
+use tokio::net::TcpStream;
+
+use super::Aim;
+
+/// How much of a refusal is kept for the report.
+const REFUSAL: usize = 300;
+
+/// One request, ready to be sent any number of times.
+pub struct Ask {
+    pub to: SocketAddr,
+    parts: http::request::Parts,
+    body: Bytes,
+}
+
+impl Ask {
+    pub fn new(aim: &Aim, streamed: bool) -> Result<Self> {
+        let body = Bytes::from(body(&aim.model, streamed, aim.body_bytes));
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(&aim.path)
+            .header(header::HOST, aim.to.to_string())
+            .header(header::USER_AGENT, "tollgate-bench")
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(())
+            .context("build the request")?;
+        if let Some(key) = &aim.key {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).context("the key is no header text")?;
+            bearer.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        }
+        Ok(Self { to: aim.to, parts: request.into_parts().0, body })
+    }
+
+    fn request(&self) -> Request<Full<Bytes>> {
+        Request::from_parts(self.parts.clone(), Full::new(self.body.clone()))
+    }
+}
+
+/// A chat request of `size` bytes, with the odd escape in its text as real prompts have.
+fn body(model: &str, streamed: bool, size: usize) -> String {
+    const SENTENCE: &str =
+        r#"The toll keeper wrote: \"one more carriage, two horses, paid in full\"; then the rain came back.\n"#;
+    let stream = if streamed { r#""stream":true,"stream_options":{"include_usage":true},"# } else { "" };
+    let mut body = format!(
+        r#"{{"model":"{model}",{stream}"temperature":0.7,"max_tokens":1024,"messages":[{{"role":"system","content":"Answer briefly."}},{{"role":"user","content":""#
+    );
+    const END: &str = r#""}]}"#;
+    let text = size.saturating_sub(body.len() + END.len());
+    body.extend(std::iter::repeat_n(SENTENCE, text / SENTENCE.len()));
+    body.extend(std::iter::repeat_n('x', text % SENTENCE.len()));
+    body.push_str(END);
+    body
+}
+
+/// One keep-alive connection.
+pub struct Connection {
+    to: SocketAddr,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    pub fn to(to: SocketAddr) -> Self {
+        Self { to, sender: None }
+    }
+
+    /// Sends and reads one whole answer.
+    pub async fn answer(&mut self, ask: &Ask) -> Result<()> {
+        let mut body = self.begin(ask).await?;
+        let mut understood = false;
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.context("read the answer")?.into_data() {
+                understood |= memmem::find(&data, b"\"chat.completion\"").is_some();
+            }
+        }
+        ensure!(understood, "the answer is not the mock's");
+        Ok(())
+    }
+
+    /// Sends, and returns the body of a good answer.
+    pub async fn begin(&mut self, ask: &Ask) -> Result<Incoming> {
+        // Taken out and put back only after a good head: a connection that failed is not used again.
+        let mut sender = match self.sender.take() {
+            Some(sender) if !sender.is_closed() => sender,
+            _ => self.connect().await?,
+        };
+        sender.ready().await.context("the connection is not ready")?;
+        let response = sender.send_request(ask.request()).await.context("send the request")?;
+        if response.status() != StatusCode::OK {
+            anyhow::bail!(refusal(response).await);
+        }
+        self.sender = Some(sender);
+        Ok(response.into_body())
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let socket = TcpStream::connect(self.to).await.context("connect")?;
+        socket.set_nodelay(true).context("set TCP_NODELAY")?;
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.context("handshake")?;
+        // Its errors come back through the sender.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(sender)
+    }
+}
+
+async fn refusal(response: Response<Incoming>) -> String {
+    let status = response.status();
+    let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let text: String = String::from_utf8_lossy(&body).chars().take(REFUSAL).collect();
+    format!("status {}: {text}", status.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_valid_json_of_exactly_the_size_asked_for() {
+        for (streamed, size) in [(false, 500), (true, 500), (false, 100_000), (true, 777)] {
+            let body = body("mock/bench-json", streamed, size);
+            assert_eq!(body.len(), size);
+            let parsed: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(parsed["model"], "mock/bench-json");
+            assert_eq!(parsed["stream"].as_bool(), streamed.then_some(true));
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Crashes: kill -9 of either plane under load loses no record that was on disk and doubles none; without the
+//! controller, whoever has a lease is served.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use proto::admin::UsageRecord;
+use serde_json::{Value, json};
+use tollgate_tests::actors::Org;
+use tollgate_tests::clients::Ask;
+use tollgate_tests::fake::{Answer, Usage};
+use tollgate_tests::house::{House, ODD, Setup};
+use tollgate_tests::money::{Tokens, nano};
+use tollgate_tests::{is_long, rounds, wait};
+
+use crate::load::{Fate, Load};
+use crate::openai::{hello, scripted};
+
+/// What was answered this long before a crash had been written to disk.
+const WRITTEN_AFTER: Duration = Duration::from_millis(150);
+/// What a dead proxy had already sent may be read this long after its end.
+const READ_AFTER: Duration = Duration::from_millis(150);
+/// Everything must come back to rest this soon after the last fault.
+const CONVERGED_WITHIN: Duration = Duration::from_secs(60);
+
+const TOKENS: Tokens = Tokens { prompt: 12, completion: 8, cached: 0, reasoning: 0 };
+
+fn mixed(tag: String) -> impl Fn(usize) -> Value + Clone + Send + 'static {
+    move |at| {
+        let mut body = scripted("lab/plain", &tag);
+        body["stream"] = json!(at.is_multiple_of(3));
+        body
+    }
+}
+
+fn setup() -> Setup {
+    Setup { proxies: 2, proxy: "[drain]\nlame_duck = \"0s\"\n".to_owned(), ..Setup::default() }
+}
+
+/// After the faults: every record that had to survive is there once, at its price, and the books agree with it.
+async fn check_books(house: &House, org: &Org, fates: &[Fate], kills: &[(usize, Instant)]) -> Vec<UsageRecord> {
+    let operator = house.operator().await;
+    let finished: Vec<&Fate> = fates.iter().filter(|fate| fate.status == 200 && !fate.upstream_id.is_empty()).collect();
+    // Answered so shortly before its proxy was killed that the record may not have reached the disk.
+    let is_excused = |fate: &Fate| {
+        kills.iter().any(|(door, at)| *door == fate.door && fate.at + WRITTEN_AFTER > *at && *at + READ_AFTER > fate.at)
+    };
+    let records = wait::until("all records are reported", CONVERGED_WITHIN, async || {
+        let records = operator.records(&org.id).await;
+        let ids: BTreeSet<&str> = records.iter().map(|record| record.request_id.as_str()).collect();
+        let missing = finished.iter().filter(|fate| !is_excused(fate) && !ids.contains(fate.request_id.as_str())).count();
+        (missing == 0).then_some(records)
+    })
+    .await;
+    let mut by_request = BTreeMap::new();
+    let mut upstream_ids = BTreeSet::new();
+    for record in &records {
+        assert!(by_request.insert(record.request_id.as_str(), record).is_none(), "{} is there twice", record.request_id);
+        if record.outcome == "finished" {
+            assert!(upstream_ids.insert(record.upstream_id.as_str()), "{} was charged twice", record.upstream_id);
+            assert_eq!(nano(&record.cost), ODD.cost(TOKENS), "{record:?}");
+        }
+    }
+    for fate in &finished {
+        match by_request.get(fate.request_id.as_str()) {
+            Some(record) if is_excused(fate) => assert!(["finished", "aborted_by_gateway"].contains(&record.outcome.as_str()), "{record:?}"),
+            Some(record) => assert_eq!((record.outcome.as_str(), record.upstream_id.as_str()), ("finished", fate.upstream_id.as_str())),
+            None => assert!(is_excused(fate), "{} is lost", fate.request_id),
+        }
+    }
+    records
+}
+
+/// Once everybody has left in order, nothing is lent any more and the ledger is the sum of the records.
+async fn check_rest(house: &mut House, org: &Org) {
+    for at in 0..2 {
+        assert_eq!(house.stop_proxy(at).await, 0, "{}", house.logs());
+    }
+    let operator = house.operator().await;
+    let balance = wait::until("all leases are back", CONVERGED_WITHIN, async || {
+        Some(operator.balance(&org.id).await).filter(|balance| balance.leased == 0 && balance.quarantined == 0)
+    })
+    .await;
+    let charged: i64 = operator.records(&org.id).await.iter().map(|record| nano(&record.cost)).sum();
+    assert_eq!(balance.settled, charged, "the ledger and the records differ");
+    house.verify_ledger().await;
+}
+
+/// The least that a house spends in a round, so that no round is empty.
+const REQUESTS_BETWEEN_FAULTS: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_proxy_loses_and_doubles_nothing() {
+    let mut house = House::planes(setup()).await;
+    let org = house.org("100000.00").await;
+    let tag = house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion).usage(Usage::Last));
+    let load = Load::start(&house.clients(&org.key), 3, mixed(tag));
+    let mut kills = Vec::new();
+    for round in 0..rounds(2, 50) {
+        load.more(REQUESTS_BETWEEN_FAULTS).await;
+        let door = round % 2;
+        house.kill_proxy(door);
+        kills.push((door, Instant::now()));
+        house.start_proxy(door).await;
+        load.more(REQUESTS_BETWEEN_FAULTS / 2).await;
+        house.balance(&org.id).await;
+        house.verify_ledger().await;
+    }
+    load.more(REQUESTS_BETWEEN_FAULTS).await;
+    let fates = load.stop().await;
+    assert!(fates.iter().all(|fate| matches!(fate.status, 0 | 200 | 503 | 429)), "{:?}", odd(&fates, &[0, 200, 503, 429]));
+    let records = check_books(&house, &org, &fates, &kills).await;
+    println!("{} rounds, {} requests, {} records", kills.len(), fates.len(), records.len());
+    check_rest(&mut house, &org).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_controller_loses_and_doubles_nothing() {
+    let mut house = House::planes(setup()).await;
+    let org = house.org("100000.00").await;
+    let tag = house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion));
+    let load = Load::start(&house.clients(&org.key), 2, mixed(tag));
+    for _ in 0..rounds(2, 50) {
+        load.more(REQUESTS_BETWEEN_FAULTS).await;
+        house.kill_controller();
+        load.more(REQUESTS_BETWEEN_FAULTS).await;
+        house.start_controller().await;
+        load.more(REQUESTS_BETWEEN_FAULTS / 2).await;
+        house.balance(&org.id).await;
+        house.verify_ledger().await;
+    }
+    let fates = load.stop().await;
+    assert!(fates.iter().all(|fate| fate.status == 200), "{:?}", odd(&fates, &[200]));
+    check_books(&house, &org, &fates, &[]).await;
+    check_rest(&mut house, &org).await;
+}
+
+fn odd<'a>(fates: &'a [Fate], usual: &[u16]) -> Option<&'a Fate> {
+    fates.iter().find(|fate| !usual.contains(&fate.status))
+}
+
+/// Spends a little at every door, so that each holds a lease.
+async fn borrow(house: &House, org: &Org) {
+    for client in house.clients(&org.key) {
+        for _ in 0..3 {
+            client.chat(&hello("lab/plain")).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_controller_whoever_has_a_lease_is_served() {
+    let mut house = House::planes(setup()).await;
+    let operator = house.operator().await;
+    let (rich, newcomer) = (operator.org("100000.00").await, operator.org("100000.00").await);
+    let load = Load::start(&house.clients(&rich.key), 2, mixed(house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion))));
+    let away = Duration::from_secs(if is_long() { 120 } else { 5 });
+    // Leases are sized by what was lately used, so somebody has to have used something.
+    load.more(rounds(3_000, 20_000)).await;
+    house.kill_controller();
+
+    let gone = Instant::now();
+    let client = house.client(0, &newcomer.key);
+    while gone.elapsed() < away {
+        let reply = client.chat(&hello("lab/plain")).await;
+        assert_eq!(reply.status, 503, "{}", reply.text());
+        assert_eq!(reply.code(), "control_plane_unavailable");
+        assert!(!reply.header("retry-after").is_empty());
+        let reply = house.client(1, &rich.key).get("/v1/credits").await.expect(503);
+        assert_eq!(reply.json()["error"]["type"], "provider_error");
+        house.client(1, &rich.key).get("/v1/models").await.expect(200);
+        load.more(20).await;
+    }
+    house.start_controller().await;
+    wait::until_true("the newcomer is served", wait::SOON, async || client.chat(&hello("lab/plain")).await.status == 200).await;
+    load.more(20).await;
+    let fates = load.stop().await;
+    assert!(fates.iter().all(|fate| fate.status == 200), "{:?}", odd(&fates, &[200]));
+    println!("{} requests, none failed, with the controller away for {away:?}", fates.len());
+    check_books(&house, &rich, &fates, &[]).await;
+    check_rest(&mut house, &rich).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_restarted_alone_knows_its_keys_and_cannot_spend() {
+    let mut house = House::planes(setup()).await;
+    let org = house.org("1.00").await;
+    borrow(&house, &org).await;
+    house.kill_controller();
+    house.kill_proxy(0);
+    house.start_proxy_alone(0).await;
+    let client = house.client(0, &org.key);
+    client.get("/v1/models").await.expect(200);
+    house.client(0, "tg_live_nonsense").get("/v1/models").await.expect(401);
+    let reply = client.chat(&hello("lab/plain")).await.expect(503);
+    assert_eq!(reply.code(), "control_plane_unavailable");
+    house.start_controller().await;
+    wait::until_true("paid requests are served again", wait::SOON, async || client.chat(&hello("lab/plain")).await.status == 200).await;
+    check_rest(&mut house, &org).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_revoked_before_a_crash_stays_revoked_without_the_controller() {
+    let mut house = House::planes(setup()).await;
+    let org = house.org("1.00").await;
+    house.admin(&["keys", "revoke", &org.key_id, "--wait"]).await;
+    house.kill_proxy(0);
+    house.kill_controller();
+    house.start_proxy_alone(0).await;
+    house.client(0, &org.key).get("/v1/models").await.expect(401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_a_crash_cut_is_free_and_leaves_its_record() {
+    let mut house = House::planes(setup()).await;
+    let org = house.org("1.00").await;
+    let gate = tollgate_tests::fake::Gate::default();
+    let tag = house.fake.script(Answer::of(12, 50).gated(&gate));
+    let mut body = scripted("lab/plain", &tag);
+    body["stream"] = json!(true);
+    let mut stream = house.client(0, &org.key).stream(&body).await;
+    let id = stream.header("x-request-id").to_owned();
+    gate.let_through(5);
+    for _ in 0..5 {
+        stream.next_content().await;
+    }
+    // The intent goes to disk with the next group, which is at most some milliseconds away.
+    wait::until_true("the intent is on disk", wait::SOON, async || spool_bytes(&house) > 0).await;
+    house.kill_proxy(0);
+    drop(stream);
+    house.start_proxy(0).await;
+    let record = house.usage_of(&org.id, &id).await;
+    assert_eq!((&record["outcome"], &record["cost"]), (&json!("aborted_by_gateway"), &json!("0.000000000")), "{record}");
+    check_rest(&mut house, &org).await;
+}
+
+fn spool_bytes(house: &House) -> u64 {
+    let files = std::fs::read_dir(house.folder().join("proxy-0/spool")).unwrap();
+    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaving_in_order_finishes_streams_and_gives_everything_back() {
+    let mut house = House::planes(Setup { proxies: 2, ..Setup::default() }).await;
+    let org = house.org("1.00").await;
+    let gate = tollgate_tests::fake::Gate::default();
+    let tag = house.fake.script(Answer::of(12, 20).gated(&gate));
+    let mut body = scripted("lab/plain", &tag);
+    body["stream"] = json!(true);
+    let client = house.client(0, &org.key);
+    let mut stream = client.stream(&body).await;
+    gate.let_through(1);
+    stream.next_content().await;
+    let mut leaving = house.take_proxy(0);
+    leaving.terminate();
+    wait::until_true("readiness is off", wait::SOON, async || client.try_send(Ask::get("/readyz")).await.is_ok_and(|reply| reply.status == 503)).await;
+    // A lame duck still serves, and says that it is the last time.
+    let reply = client.chat(&hello("lab/plain")).await.expect(200);
+    assert_eq!(reply.header("connection"), "close");
+    wait::until_true("nothing new is accepted", wait::SOON, async || client.try_send(Ask::get("/livez")).await.is_err()).await;
+    gate.open();
+    let told = stream.rest().await;
+    assert!(told.is_clean && told.is_done(), "a stream was cut by an orderly leave");
+    assert_eq!(leaving.code(wait::SOON * 3).await, 0, "{}", leaving.log());
+    house.start_proxy(0).await;
+    check_rest(&mut house, &org).await;
+}
+
+/// Two in the same second end it at once.
+#[tokio::test]
+async fn a_second_signal_does_not_wait() {
+    let mut house = House::planes(Setup::default()).await;
+    let mut leaving = house.take_proxy(0);
+    leaving.terminate();
+    let door = house.client(0, "");
+    wait::until_true("it is leaving", wait::SOON, async || door.try_send(Ask::get("/readyz")).await.map_or(true, |reply| reply.status != 200)).await;
+    let second = Instant::now();
+    leaving.terminate();
+    leaving.code(Duration::from_secs(3)).await;
+    assert!(second.elapsed() < Duration::from_secs(2), "{:?}", second.elapsed());
+}
+
+#[tokio::test]
+async fn a_controller_that_left_in_order_finds_everything_again() {
+    let mut house = House::planes(Setup { proxies: 0, ..Setup::default() }).await;
+    let org = house.org("1.00").await;
+    assert_eq!(house.stop_controller().await, 0, "{}", house.logs());
+    house.start_controller().await;
+    assert_eq!(house.balance(&org.id).await.funded, 1_000_000_000);
+    house.verify_ledger().await;
+}

@@ -1,0 +1,96 @@
+//! The apply file of the test houses: providers that are paths of one fake upstream, and models on them with odd prices.
+
+use std::fmt::Write as _;
+
+use crate::fake::Fake;
+use crate::money::Prices;
+
+/// Prices that do not divide evenly.
+pub const ODD: Prices =
+    Prices { prompt: "0.123457", completion: "7.000001", cache_read: Some("0.061729"), reasoning: None, request: None };
+/// Dearer ones, with every kind of price.
+pub const DEAR: Prices = Prices {
+    prompt: "3.000007",
+    completion: "15.111111",
+    cache_read: Some("0.3"),
+    reasoning: Some("17.999999"),
+    request: Some("0.000000123"),
+};
+
+/// Providers `p000` … with a model each, so that a test that breaks its provider disturbs nobody.
+pub const SOLOS: usize = 120;
+/// Pairs of providers `a000`, `b000` … with one model on both.
+pub const PAIRS: usize = 24;
+
+/// An apply file in the making.
+#[derive(Default)]
+pub struct Catalogue {
+    text: String,
+}
+
+impl Catalogue {
+    /// A provider with a credential of the platform.
+    pub fn provider(mut self, id: &str, url: &str) -> Catalogue {
+        let _ = write!(
+            self.text,
+            "[[providers]]\nid = \"{id}\"\nbase_url = \"{url}\"\ndialects = [\"openai-chat\"]\nauth = \"bearer\"\n\
+             credential = {{ value = \"sk-of-{id}-0123456789abcdef\" }}\n\n"
+        );
+        self
+    }
+
+    /// A provider that asks for no credential.
+    pub fn open_provider(mut self, id: &str, url: &str) -> Catalogue {
+        let _ = write!(
+            self.text,
+            "[[providers]]\nid = \"{id}\"\nbase_url = \"{url}\"\ndialects = [\"openai-chat\"]\nauth = \"none\"\n\n"
+        );
+        self
+    }
+
+    /// A model with an endpoint at each of these providers.
+    pub fn model(mut self, id: &str, endpoints: &[(&str, Prices)]) -> Catalogue {
+        let slug = id.rsplit('/').next().unwrap_or(id);
+        let _ = write!(
+            self.text,
+            "[[models]]\nid = \"{id}\"\nname = \"{slug}\"\ncontext_length = 2000000\nmax_output_tokens = 16384\n\
+             supported_parameters = [\"max_tokens\", \"temperature\", \"tools\"]\n\n"
+        );
+        for (provider, prices) in endpoints {
+            let prices = prices.table();
+            let _ = write!(
+                self.text,
+                "[[models.endpoints]]\nprovider = \"{provider}\"\nupstream_model = \"{slug}-at-{provider}\"\nprices = {prices}\n\n"
+            );
+        }
+        self
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Everything the promises need.
+pub fn lab(fake: &Fake) -> Catalogue {
+    let mut lab = Catalogue::default()
+        .provider("plain", &fake.url("plain"))
+        .open_provider("refused", &fake.refused_url())
+        .open_provider("black-hole", &fake.black_hole_url())
+        .model("lab/plain", &[("plain", ODD)])
+        .model("lab/dear", &[("plain", DEAR)])
+        .model("lab/refused", &[("refused", ODD)])
+        .model("lab/black-hole", &[("black-hole", ODD)]);
+    for at in 0..SOLOS {
+        let provider = format!("p{at:03}");
+        lab = lab.open_provider(&provider, &fake.url(&provider)).model(&format!("lab/m{at:03}"), &[(&provider, ODD)]);
+    }
+    for at in 0..PAIRS {
+        let (one, other) = (format!("a{at:03}"), format!("b{at:03}"));
+        lab = lab
+            .open_provider(&one, &fake.url(&one))
+            .open_provider(&other, &fake.url(&other))
+            .model(&format!("lab/pair{at:03}"), &[(&one, ODD), (&other, DEAR)]);
+    }
+    lab
+}
