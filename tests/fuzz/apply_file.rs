@@ -9,24 +9,58 @@ use crate::driver::{Corpus, drive};
 const SECRET: &str = "sk-fuzz-canary-4821";
 
 const WORDS: &[&str] = &[
-    "[[providers]]\n", "[[models]]\n", "[[models.endpoints]]\n", "[[orgs]]\n", "id = \"x\"\n", "slug = \"x\"\n", "credits = \"1.00\"\n", "credits = 5\n",
-    "prices = { prompt = \"1\" }\n", "credential = { value = \"sk-fuzz-canary-4821\" }\n", "credential = { env = \"X\", file = \"y\" }\n", "[[orgs.x]]\n",
-    "base_url = \"http://127.0.0.1/v1\"\n", "base_url = \"ftp://x\"\n", "dialects = [\"openai-chat\"]\n", "auth = \"header:x\"\n", "\"\"\"", "'''", "\u{1F642}",
-    "99999999999999999999", "-1", "nan", "1979-05-27", "\\u0000", "\r\n", "# ", "= ", ".", "context_length = -5\n", "max_output_tokens = 1e5\n",
+    "[[providers]]\n",
+    "[[models]]\n",
+    "[[models.endpoints]]\n",
+    "[[orgs]]\n",
+    "id = \"x\"\n",
+    "slug = \"x\"\n",
+    "credits = \"1.00\"\n",
+    "credits = 5\n",
+    "prices = { prompt = \"1\" }\n",
+    "credential = { value = \"sk-fuzz-canary-4821\" }\n",
+    "credential = { env = \"X\", file = \"y\" }\n",
+    "[[orgs.x]]\n",
+    "base_url = \"http://127.0.0.1/v1\"\n",
+    "base_url = \"ftp://x\"\n",
+    "dialects = [\"openai-chat\"]\n",
+    "auth = \"header:x\"\n",
+    "\"\"\"",
+    "'''",
+    "\u{1F642}",
+    "99999999999999999999",
+    "-1",
+    "nan",
+    "1979-05-27",
+    "\\u0000",
+    "\r\n",
+    "# ",
+    "= ",
+    ".",
+    "context_length = -5\n",
+    "max_output_tokens = 1e5\n",
 ];
 
 fn target(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     match ApplyFile::parse("fuzz.toml", text) {
         Ok(file) => {
-            let resolved = file.resolve(|_| Some("from the environment".to_owned()), |_| Err(std::io::ErrorKind::NotFound.into()));
-            assert!(resolved.request.providers.len() + resolved.request.models.len() + resolved.request.orgs.len() <= text.len());
+            let resolved =
+                file.resolve(|_| Some("from the environment".to_owned()), |_| Err(std::io::ErrorKind::NotFound.into()));
+            assert!(
+                resolved.request.providers.len() + resolved.request.models.len() + resolved.request.orgs.len()
+                    <= text.len()
+            );
             assert!(resolved.warnings.iter().all(|warning| !warning.contains(SECRET)));
         }
         Err(mistake) => {
             let shown = mistake.to_string();
             assert!(shown.starts_with("fuzz.toml"), "{shown}");
-            assert!(mistake.line <= text.split('\n').count() + 1, "{shown}: the file has {} lines", text.lines().count());
+            assert!(
+                mistake.line <= text.split('\n').count() + 1,
+                "{shown}: the file has {} lines",
+                text.lines().count()
+            );
             assert!(mistake.line == 0 || mistake.column >= 1, "{shown}");
             assert!(!mistake.what.is_empty(), "{shown}");
         }

@@ -9,9 +9,41 @@ use tollgate_tests::fixtures;
 use crate::driver::{Corpus, drive};
 
 const WORDS: &[&str] = &[
-    "\"model\"", "\"messages\":[1]", "\"stream\":true", "\"stream_options\"", "{\"include_usage\":true}", "\"usage\"", "\"include\"", "\"models\"",
-    "\"provider\":{}", "\"max_tokens\":1", "\"n\":2", "\"MODEL\"", "\"mod\\u0065l\"", "\\ud83d", "\\u0000", "null", "true", "1e999", "-0", "{", "}", "[",
-    "]", ",", ":", "\"", "\\", " ", "\n", "\u{feff}", "\u{7f}", "[[[[[[[[[[[[[[[[", "\"tags\":[],", "\"route\":1", "\"debug\":{}",
+    "\"model\"",
+    "\"messages\":[1]",
+    "\"stream\":true",
+    "\"stream_options\"",
+    "{\"include_usage\":true}",
+    "\"usage\"",
+    "\"include\"",
+    "\"models\"",
+    "\"provider\":{}",
+    "\"max_tokens\":1",
+    "\"n\":2",
+    "\"MODEL\"",
+    "\"mod\\u0065l\"",
+    "\\ud83d",
+    "\\u0000",
+    "null",
+    "true",
+    "1e999",
+    "-0",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    " ",
+    "\n",
+    "\u{feff}",
+    "\u{7f}",
+    "[[[[[[[[[[[[[[[[",
+    "\"tags\":[],",
+    "\"route\":1",
+    "\"debug\":{}",
 ];
 
 fn dialect() -> &'static Dialect {
@@ -31,7 +63,8 @@ fn target(input: &[u8]) {
     assert!(serde_json::from_slice::<serde::de::IgnoredAny>(input).is_ok(), "accepted and not JSON");
     for limit in [None, Some(7)] {
         let once = patched(&body, limit).unwrap();
-        let again = dialect().scan(&once).unwrap_or_else(|fault| panic!("patched into something that is refused: {fault:?}"));
+        let again =
+            dialect().scan(&once).unwrap_or_else(|fault| panic!("patched into something that is refused: {fault:?}"));
         assert_eq!(again.model.as_deref(), Some("up/stream \"m\""));
         assert_eq!((again.stream, again.messages, again.choices), (scan.stream, scan.messages, scan.choices));
         assert!(!again.stream || again.include_usage, "a stream without usage");

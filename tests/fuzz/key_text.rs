@@ -4,7 +4,8 @@ use domain::keys::{Digest, KeyKind, KeyText, generate};
 
 use crate::driver::{Corpus, drive};
 
-const WORDS: &[&str] = &["tg_live_", "tg_adm_", "tg_", "A", "0", "z", "ä", "\u{0}", " ", "\n", "Bearer ", "000000", "tg_live_tg_live_"];
+const WORDS: &[&str] =
+    &["tg_live_", "tg_adm_", "tg_", "A", "0", "z", "ä", "\u{0}", " ", "\n", "Bearer ", "000000", "tg_live_tg_live_"];
 
 fn target(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
@@ -26,7 +27,8 @@ fn any_text_is_a_key_of_one_shape_or_none() {
         byte = byte.wrapping_mul(5).wrapping_add(17);
         byte
     };
-    let mut inputs: Vec<Vec<u8>> = [KeyKind::Live, KeyKind::Admin, KeyKind::Live].map(|kind| generate(kind, &mut random).into_bytes()).to_vec();
+    let mut inputs: Vec<Vec<u8>> =
+        [KeyKind::Live, KeyKind::Admin, KeyKind::Live].map(|kind| generate(kind, &mut random).into_bytes()).to_vec();
     inputs.push(Digest::of("x").to_string().into_bytes());
     drive("key text", &Corpus { inputs, words: WORDS }, target);
 }

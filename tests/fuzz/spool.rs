@@ -15,7 +15,18 @@ use runtime::clock::ManualClock;
 use crate::driver::{Corpus, drive};
 
 const EPOCH: u64 = 41;
-const WORDS: &[&str] = &["\0\0\0\0", "\u{1}\0\0\0", "\u{1}", "\u{2}", "finished", "org_", "\u{7f}\u{7f}\u{7f}\u{7f}", "tgspool", "\n\u{10}", "\u{8}"];
+const WORDS: &[&str] = &[
+    "\0\0\0\0",
+    "\u{1}\0\0\0",
+    "\u{1}",
+    "\u{2}",
+    "finished",
+    "org_",
+    "\u{7f}\u{7f}\u{7f}\u{7f}",
+    "tgspool",
+    "\n\u{10}",
+    "\u{8}",
+];
 
 /// A disk that is a map.
 #[derive(Clone, Default)]
@@ -118,10 +129,21 @@ fn sample(first: u64, intents: u64, terminals: u64) -> Vec<u8> {
     let mut bytes = header.write().to_vec();
     for at in 0..intents.max(terminals) {
         let request = bytes::Bytes::copy_from_slice(&u128::from(at + 7).to_be_bytes());
-        let intent = wire::Intent { request: request.clone(), requested_model: "a/b".to_owned(), held_nano: 5, started_at_us: 9, ..wire::Intent::default() };
+        let intent = wire::Intent {
+            request: request.clone(),
+            requested_model: "a/b".to_owned(),
+            held_nano: 5,
+            started_at_us: 9,
+            ..wire::Intent::default()
+        };
         pen.intent(&mut bytes, u128::from(at + 7), &intent);
         if at < terminals {
-            let record = wire::UsageRecord { request, outcome: "finished".to_owned(), cost_nano: 3, ..wire::UsageRecord::default() };
+            let record = wire::UsageRecord {
+                request,
+                outcome: "finished".to_owned(),
+                cost_nano: 3,
+                ..wire::UsageRecord::default()
+            };
             pen.terminal(&mut bytes, first + at, u128::from(at + 7), &record);
         }
     }

@@ -11,14 +11,42 @@ use tollgate_tests::fixtures;
 use crate::driver::{Corpus, drive};
 
 const WORDS: &[&str] = &[
-    "data: ", "data:", "\n\n", "\r\n\r\n", "\r", "\n", ": comment\n\n", "event: error\n", "[DONE]", "data: [DONE]\n\n", "\"usage\":{", "\"choices\":[]",
-    "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]", "\"finish_reason\":\"stop\"", "\"error\":{\"message\":\"x\"}", "\"model\":\"m\"",
-    "\"prompt_tokens\":18446744073709551615", "\"completion_tokens\":-1", "\"total_tokens\":1", "\\ud83d", "null", "{", "}", "\u{feff}", "\"cost\":1",
-    "id: 1\n", "retry: 5\n", "\"x_groq\":{\"usage\":{}}",
+    "data: ",
+    "data:",
+    "\n\n",
+    "\r\n\r\n",
+    "\r",
+    "\n",
+    ": comment\n\n",
+    "event: error\n",
+    "[DONE]",
+    "data: [DONE]\n\n",
+    "\"usage\":{",
+    "\"choices\":[]",
+    "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]",
+    "\"finish_reason\":\"stop\"",
+    "\"error\":{\"message\":\"x\"}",
+    "\"model\":\"m\"",
+    "\"prompt_tokens\":18446744073709551615",
+    "\"completion_tokens\":-1",
+    "\"total_tokens\":1",
+    "\\ud83d",
+    "null",
+    "{",
+    "}",
+    "\u{feff}",
+    "\"cost\":1",
+    "id: 1\n",
+    "retry: 5\n",
+    "\"x_groq\":{\"usage\":{}}",
 ];
 
 fn price(usage: &TokenUsage) -> Receipt {
-    Receipt { cost: Money::from_nano(i64::try_from(usage.prompt % 1_000_000).unwrap()), is_byok: false, upstream_cost: None }
+    Receipt {
+        cost: Money::from_nano(i64::try_from(usage.prompt % 1_000_000).unwrap()),
+        is_byok: false,
+        upstream_cost: None,
+    }
 }
 
 fn bridge() -> Bridge {
@@ -39,7 +67,10 @@ fn through<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, String) {
     let (rest, end) = pass.end(&mut price);
     out.extend_from_slice(&rest);
     let is_marked = out.windows(6).any(|window| window == b"[DONE]");
-    assert!(!matches!(end, StreamEnd::Finished) || is_marked || !pass.tap().finish_reason().is_empty(), "finished without an end");
+    assert!(
+        !matches!(end, StreamEnd::Finished) || is_marked || !pass.tap().finish_reason().is_empty(),
+        "finished without an end"
+    );
     (out, format!("{end:?} {:?} {:?}", pass.tap().usage(), pass.tap().finish_reason()))
 }
 
@@ -53,7 +84,11 @@ fn target(input: &[u8]) {
         let body = answer.body.into_bytes();
         // Numbers and depths that serde_json does not take are the provider's business; ours must not break what it does.
         if serde_json::from_slice::<serde::de::IgnoredAny>(input).is_ok() {
-            assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok(), "an answer was broken: {}", String::from_utf8_lossy(&body));
+            assert!(
+                serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok(),
+                "an answer was broken: {}",
+                String::from_utf8_lossy(&body)
+            );
         }
     }
     let _ = find("openai-chat").unwrap().decode_error(input);

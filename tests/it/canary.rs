@@ -30,8 +30,10 @@ fn apply(house_url: &str) -> String {
 /// Sends the secrets through every door, on good days and bad ones.
 async fn sing(house: &House, key: &str) {
     let client = house.client(0, key);
-    let failures = [Reply::error(400, &format!("you said {PROMPT}")), Reply::error(500, PROMPT), Reply::html_502(), Reply::Reset];
-    let answers = [Ending::Good, Ending::Reset, Ending::Error].map(|ending| Reply::from(Answer::of(9, 4).text(ANSWER).ending(ending)));
+    let failures =
+        [Reply::error(400, &format!("you said {PROMPT}")), Reply::error(500, PROMPT), Reply::html_502(), Reply::Reset];
+    let answers = [Ending::Good, Ending::Reset, Ending::Error]
+        .map(|ending| Reply::from(Answer::of(9, 4).text(ANSWER).ending(ending)));
     for reply in failures.into_iter().chain(answers) {
         for is_stream in [false, true] {
             let tag = house.fake.script(reply.clone());
@@ -39,11 +41,15 @@ async fn sing(house: &House, key: &str) {
                 "model": "canary/model", "messages": [{"role": "user", "content": format!("{PROMPT} {tag}")}], "user": PROMPT,
                 "metadata": {"note": PROMPT}, "stop": [PROMPT], "stream": is_stream, "fake": tag, "trace": {"id": PROMPT},
             });
-            let ask = Ask::json("/api/v1/chat/completions", &body).header("x-request-id", CLIENT_ID).header("x-title", PROMPT);
+            let ask = Ask::json("/api/v1/chat/completions", &body)
+                .header("x-request-id", CLIENT_ID)
+                .header("x-title", PROMPT);
             let _ = client.try_send(ask).await;
         }
     }
-    for body in [format!("{{\"model\":\"{PROMPT}"), format!("{{\"model\":7,\"messages\":\"{PROMPT}\"}}"), PROMPT.to_owned()] {
+    for body in
+        [format!("{{\"model\":\"{PROMPT}"), format!("{{\"model\":7,\"messages\":\"{PROMPT}\"}}"), PROMPT.to_owned()]
+    {
         client.send(Ask::post("/v1/chat/completions", body)).await.expect(400);
     }
     client.get(&format!("/v1/models/{PROMPT}/{PROMPT}")).await.expect(404);
@@ -91,7 +97,10 @@ async fn prompts_answers_and_keys_are_left_nowhere() {
     assert!(house.fake.served().iter().any(|served| served.header("authorization").contains(CREDENTIAL)));
     assert!(house.fake.served().iter().any(|served| String::from_utf8_lossy(&served.body).contains(PROMPT)));
 
-    let mut places = vec![("metrics".to_owned(), house.metrics_text().await.into_bytes()), ("apply".to_owned(), applied.to_string().into_bytes())];
+    let mut places = vec![
+        ("metrics".to_owned(), house.metrics_text().await.into_bytes()),
+        ("apply".to_owned(), applied.to_string().into_bytes()),
+    ];
     for call in [
         &["usage", "list", "--org", org.id.as_str()][..],
         &["keys", "list", "--org", &org.id, "--all"],
@@ -110,7 +119,12 @@ async fn prompts_answers_and_keys_are_left_nowhere() {
     places.extend(house.database().dump().map(|dump| ("the database".to_owned(), dump)));
     let logs = house.logs();
     assert!(logs.len() > 1_000, "the logs are empty: nothing was looked at");
-    assert!(places.iter().any(|(place, _)| place.contains("/spool/")) && places.iter().any(|(place, _)| place.contains("/snapshot")), "{:?}", names(&places));
+    assert!(
+        places.iter().any(|(place, _)| place.contains("/spool/"))
+            && places.iter().any(|(place, _)| place.contains("/snapshot")),
+        "{:?}",
+        names(&places)
+    );
 
     let root = house.token().to_owned();
     for (name, secret) in [

@@ -11,11 +11,45 @@ use crate::openai::hello;
 async fn help_is_there_for_every_command() {
     for (arguments, words) in [
         (&["--help"][..], &["up", "control-plane", "data-plane", "migrate", "config", "admin", "version"][..]),
-        (&["up", "--help"], &["--data", "--database", "--listen", "--admin-listen", "--sync-listen", "--metrics-listen", "--proxies", "--apply", "--no-demo", "--json"]),
+        (
+            &["up", "--help"],
+            &[
+                "--data",
+                "--database",
+                "--listen",
+                "--admin-listen",
+                "--sync-listen",
+                "--metrics-listen",
+                "--proxies",
+                "--apply",
+                "--no-demo",
+                "--json",
+            ],
+        ),
         (&["control-plane", "--help"], &["--config"]),
         (&["data-plane", "--help"], &["--config"]),
-        (&["admin", "--help"], &["orgs", "keys", "tokens", "credits", "usage", "providers", "models", "fleet", "ledger", "apply", "--admin-url", "--token", "--json"]),
-        (&["admin", "keys", "create", "--help"], &["--org", "--name", "--limit", "--reset", "--rpm", "--tpm", "--expires", "--allow-model"]),
+        (
+            &["admin", "--help"],
+            &[
+                "orgs",
+                "keys",
+                "tokens",
+                "credits",
+                "usage",
+                "providers",
+                "models",
+                "fleet",
+                "ledger",
+                "apply",
+                "--admin-url",
+                "--token",
+                "--json",
+            ],
+        ),
+        (
+            &["admin", "keys", "create", "--help"],
+            &["--org", "--name", "--limit", "--reset", "--rpm", "--tpm", "--expires", "--allow-model"],
+        ),
     ] {
         let mut command = program::command();
         command.args(arguments);
@@ -70,7 +104,11 @@ async fn wrong_usage_is_two_and_a_refusal_is_one() {
         assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{refused:?}: {said:?}");
         assert!(said.stderr.starts_with("tollgate: ") || said.stderr.starts_with("error: "), "{refused:?}: {said:?}");
     }
-    assert_eq!(house.admin(&["keys", "list", "--org", &org.id]).await.as_array().unwrap().len(), 1, "a refused key was made");
+    assert_eq!(
+        house.admin(&["keys", "list", "--org", &org.id]).await.as_array().unwrap().len(),
+        1,
+        "a refused key was made"
+    );
 }
 
 #[tokio::test]
@@ -82,7 +120,26 @@ async fn organisations_and_keys_are_listed_as_they_were_made() {
     let orgs = house.admin(&["orgs", "list"]).await;
     assert!(orgs.as_array().unwrap().iter().any(|org| org["id"] == id && org["name"] == "Ärger & Söhne"));
     let key = house
-        .admin(&["keys", "create", "--org", id, "--name", "k", "--limit", "5.5", "--reset", "weekly", "--rpm", "60", "--tpm", "1000", "--allow-model", "a/*", "--allow-model", "b/c"])
+        .admin(&[
+            "keys",
+            "create",
+            "--org",
+            id,
+            "--name",
+            "k",
+            "--limit",
+            "5.5",
+            "--reset",
+            "weekly",
+            "--rpm",
+            "60",
+            "--tpm",
+            "1000",
+            "--allow-model",
+            "a/*",
+            "--allow-model",
+            "b/c",
+        ])
         .await;
     assert!(key["id"].as_str().is_some_and(|id| id.starts_with("key_")), "{key}");
     let text = key["key"].as_str().unwrap();
@@ -91,12 +148,19 @@ async fn organisations_and_keys_are_listed_as_they_were_made() {
     assert_eq!(keys.as_array().unwrap().len(), 1, "{keys}");
     let row = &keys[0];
     assert_eq!((&row["id"], &row["name"]), (&key["id"], &json!("k")), "{row}");
-    assert_eq!((&row["limit"], &row["reset"], &row["rpm"], &row["tpm"]), (&json!("5.500000000"), &json!("weekly"), &json!(60), &json!(1000)), "{row}");
+    assert_eq!(
+        (&row["limit"], &row["reset"], &row["rpm"], &row["tpm"]),
+        (&json!("5.500000000"), &json!("weekly"), &json!(60), &json!(1000)),
+        "{row}"
+    );
     assert_eq!(row["allow_models"], json!(["a/*", "b/c"]), "{row}");
     assert!(!keys.to_string().contains(text), "the key's text came back");
     let credits = house.admin(&["credits", "get", "--org", id]).await;
     let zero = "0.000000000";
-    assert_eq!(credits, json!({"org": id, "funded": zero, "available": zero, "leased": zero, "quarantined": zero, "settled": zero, "refunded": zero}));
+    assert_eq!(
+        credits,
+        json!({"org": id, "funded": zero, "available": zero, "leased": zero, "quarantined": zero, "settled": zero, "refunded": zero})
+    );
     house.admin(&["keys", "revoke", key["id"].as_str().unwrap()]).await;
     assert_eq!(house.admin(&["keys", "list", "--org", id]).await, json!([]));
 }
@@ -151,7 +215,12 @@ async fn a_usage_record_has_every_field() {
 }
 
 fn names<'a>(applied: &'a Value, part: &str) -> Vec<&'a str> {
-    applied[part].as_array().unwrap_or_else(|| panic!("no {part} in {applied}")).iter().filter_map(Value::as_str).collect()
+    applied[part]
+        .as_array()
+        .unwrap_or_else(|| panic!("no {part} in {applied}"))
+        .iter()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 #[tokio::test]
@@ -172,17 +241,29 @@ async fn an_apply_file_says_what_it_did_and_does_it_once() {
     assert_eq!((names(&second, "created"), names(&second, "changed")), (vec![], vec![]), "{second}");
     assert_eq!(names(&second, "unchanged").len(), names(&first, "created").len(), "{second}");
     let orgs = house.admin(&["orgs", "list"]).await;
-    let org = orgs.as_array().unwrap().iter().find(|org| org["slug"] == "shopkeeper").expect("the organisation").clone();
-    assert_eq!(house.admin(&["credits", "get", "--org", org["id"].as_str().unwrap()]).await["funded"], "25.000000000", "granted once");
+    let org =
+        orgs.as_array().unwrap().iter().find(|org| org["slug"] == "shopkeeper").expect("the organisation").clone();
+    assert_eq!(
+        house.admin(&["credits", "get", "--org", org["id"].as_str().unwrap()]).await["funded"],
+        "25.000000000",
+        "granted once"
+    );
 
     fs::write(&file, text.replace("completion = \"2\"", "completion = \"3\"").replace("25.00", "99.00")).unwrap();
     let changed = house.admin(&["apply", "-f", path]).await;
     assert_eq!(names(&changed, "created"), Vec::<&str>::new(), "{changed}");
     assert!(names(&changed, "changed").iter().any(|name| name.contains("shop/one")), "{changed}");
-    assert_eq!(house.admin(&["credits", "get", "--org", org["id"].as_str().unwrap()]).await["funded"], "25.000000000", "granted twice");
+    assert_eq!(
+        house.admin(&["credits", "get", "--org", org["id"].as_str().unwrap()]).await["funded"],
+        "25.000000000",
+        "granted twice"
+    );
     assert!(house.admin(&["models", "list"]).await.to_string().contains("lab/plain"), "omission deleted something");
 
-    for (broken, place) in [("[[providers]]\nid = \"shop\"\nnmae = \"x\"\n", ":3:1"), ("[[models]]\nid = \"no slash\"\ncontext_length = 1\n", ":2:")] {
+    for (broken, place) in [
+        ("[[providers]]\nid = \"shop\"\nnmae = \"x\"\n", ":3:1"),
+        ("[[models]]\nid = \"no slash\"\ncontext_length = 1\n", ":2:"),
+    ] {
         fs::write(&file, broken).unwrap();
         let said = house.run(&["admin", "apply", "-f", path, "--json"]).await;
         assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{said:?}");
@@ -202,7 +283,10 @@ async fn the_fleet_shows_each_proxy_and_what_it_runs() {
     for row in rows {
         assert!(row["proxy"].as_str().is_some_and(|proxy| !proxy.is_empty()), "{row}");
         assert!(row["connected_since"].as_str().is_some_and(|time| time.starts_with("20")), "{row}");
-        assert!(row["revision"].as_u64() <= row["head_revision"].as_u64() && row["revision"].as_u64() > Some(0), "{row}");
+        assert!(
+            row["revision"].as_u64() <= row["head_revision"].as_u64() && row["revision"].as_u64() > Some(0),
+            "{row}"
+        );
         assert_eq!(row["refused"], json!([]), "{row}");
     }
 }
@@ -213,7 +297,11 @@ async fn people_get_a_table_and_programs_json() {
     let org = house.org("1.00").await;
     let said = house.run(&["admin", "keys", "list", "--org", &org.id]).await;
     assert_eq!(said.code, 0);
-    assert!(said.stdout.lines().next().is_some_and(|line| line.contains("ID") && line.contains("NAME")), "{}", said.stdout);
+    assert!(
+        said.stdout.lines().next().is_some_and(|line| line.contains("ID") && line.contains("NAME")),
+        "{}",
+        said.stdout
+    );
     assert!(said.stdout.contains(&org.key_id));
     let verified = house.run(&["admin", "ledger", "verify", "--json"]).await;
     assert_eq!(verified.stdout.trim().lines().count(), 1, "JSON on one line");
@@ -230,7 +318,9 @@ async fn the_settings_in_force_are_shown_without_secrets() {
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.stdout.contains("127.0.0.1:18999") && said.stdout.contains("eu-north"), "{}", said.stdout);
     let mut command = program::command();
-    command.args(["config", "print", "control-plane"]).env("TOLLGATE_CONTROLLER_DATABASE", "postgres://me:hunter2secret@127.0.0.1/x");
+    command
+        .args(["config", "print", "control-plane"])
+        .env("TOLLGATE_CONTROLLER_DATABASE", "postgres://me:hunter2secret@127.0.0.1/x");
     let said = run(command).await;
     assert_eq!(said.code, 0, "{said:?}");
     assert!(!said.stdout.contains("hunter2secret"), "{}", said.stdout);

@@ -62,7 +62,11 @@ async fn every_charge_is_exact_to_the_nano_dollar() {
                 total += expected;
                 let record = house.usage_of(&org.id, &request_id(&reply)).await;
                 assert_eq!(nano_of(&record["cost"]), expected, "{tokens:?} of {model}: {record}");
-                assert_eq!((&record["outcome"], &record["usage_source"]), (&json!("finished"), &json!("provider_final")), "{record}");
+                assert_eq!(
+                    (&record["outcome"], &record["usage_source"]),
+                    (&json!("finished"), &json!("provider_final")),
+                    "{record}"
+                );
                 assert_eq!(record["prompt_tokens"], tokens.prompt, "{record}");
                 assert_eq!(record["completion_tokens"], tokens.completion, "{record}");
                 assert_eq!(record["cached_tokens"], tokens.cached, "{record}");
@@ -135,7 +139,10 @@ async fn what_a_provider_fails_is_free() {
     let client = house.client(0, &org.key);
     let mut failures: Vec<Played> = [500, 529, 400].into_iter().map(Played::status).collect();
     failures.extend([Played::html_502(), Played::Reset, Played::too_many(Some(1))]);
-    failures.extend([Ending::Reset, Ending::Torn, Ending::Short, Ending::Error].map(|ending| Answer::of(12, 3).ending(ending).into()));
+    failures.extend(
+        [Ending::Reset, Ending::Torn, Ending::Short, Ending::Error]
+            .map(|ending| Answer::of(12, 3).ending(ending).into()),
+    );
     let count = failures.len();
     for failure in failures {
         let solo = house.solo();
@@ -259,7 +266,10 @@ async fn a_grant_after_a_402_works_within_a_second() {
     let operator = house.operator().await;
     operator.grant(&org.id, "1.00").await;
     let granted = Instant::now();
-    wait::until_true("the grant works", GRANT_WORKS_WITHIN, async || client.chat(&hello("lab/plain")).await.status == 200).await;
+    wait::until_true("the grant works", GRANT_WORKS_WITHIN, async || {
+        client.chat(&hello("lab/plain")).await.status == 200
+    })
+    .await;
     assert!(granted.elapsed() <= GRANT_WORKS_WITHIN, "{:?}", granted.elapsed());
 }
 
@@ -272,13 +282,16 @@ async fn a_grant_is_given_once_for_each_key() {
         let row = house.admin(&grant).await;
         assert_eq!((&row["org"], &row["available"]), (&json!(org.id), &json!("2.500000001")));
     }
-    let other = house.run(&["admin", "credits", "grant", "--org", &org.id, "--amount", "9", "--idempotency-key", "once", "--json"]).await;
+    let other = house
+        .run(&["admin", "credits", "grant", "--org", &org.id, "--amount", "9", "--idempotency-key", "once", "--json"])
+        .await;
     let balance = house.balance(&org.id).await;
     assert_eq!(balance.funded, nano("2.500000001"), "the same key gave twice: {other:?}");
     house.admin(&["credits", "grant", "--org", &org.id, "--amount", "1", "--idempotency-key", "twice"]).await;
     assert_eq!(house.balance(&org.id).await.funded, nano("3.500000001"));
     for bad in ["0", "-1", "many", "0.0000000001", "99999999999"] {
-        let said = house.run(&["admin", "credits", "grant", "--org", &org.id, &format!("--amount={bad}"), "--json"]).await;
+        let said =
+            house.run(&["admin", "credits", "grant", "--org", &org.id, &format!("--amount={bad}"), "--json"]).await;
         assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{bad}: {said:?}");
     }
     assert_eq!(house.balance(&org.id).await.funded, nano("3.500000001"));
@@ -294,7 +307,22 @@ async fn a_refund_takes_back_what_is_there_and_never_more() {
     settled(&house, &org.id, spent).await;
     let refund = |usd: String, key: &'static str| {
         let (house, org) = (&house, org.id.clone());
-        async move { house.run(&["admin", "credits", "refund", "--org", &org, "--amount", &usd, "--idempotency-key", key, "--json"]).await }
+        async move {
+            house
+                .run(&[
+                    "admin",
+                    "credits",
+                    "refund",
+                    "--org",
+                    &org,
+                    "--amount",
+                    &usd,
+                    "--idempotency-key",
+                    key,
+                    "--json",
+                ])
+                .await
+        }
     };
     let too_much = refund("1.00".to_owned(), "too-much").await;
     assert_eq!(too_much.code, 1, "{too_much:?}");
@@ -306,7 +334,10 @@ async fn a_refund_takes_back_what_is_there_and_never_more() {
     assert_eq!(refund(rest.clone(), "rest").await.code, 0, "a repeated refund is answered like the first");
     let balance = house.balance(&org.id).await;
     assert_eq!((balance.refunded, balance.available, balance.leased), (ONE_DOLLAR - spent, 0, 0));
-    wait::until_true("nothing is left to spend", wait::SOON, async || client.chat(&hello("lab/plain")).await.status == 402).await;
+    wait::until_true("nothing is left to spend", wait::SOON, async || {
+        client.chat(&hello("lab/plain")).await.status == 402
+    })
+    .await;
     house.verify_ledger().await;
     let entries = house.admin(&["credits", "ledger", "--org", &org.id]).await;
     for entry in entries.as_array().unwrap() {

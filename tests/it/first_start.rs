@@ -40,7 +40,12 @@ async fn one_command_answers_within_five_seconds() {
     let took = process.started.elapsed();
     assert!(took < READY_WITHIN, "ready after {took:?}");
 
-    for (field, start) in [("org", "org_"), ("api_key", "tg_live_"), ("admin_url", "http://127.0.0.1:"), ("console_url", "http://127.0.0.1:")] {
+    for (field, start) in [
+        ("org", "org_"),
+        ("api_key", "tg_live_"),
+        ("admin_url", "http://127.0.0.1:"),
+        ("console_url", "http://127.0.0.1:"),
+    ] {
         assert!(text(&ready, field).starts_with(start), "{field} in {ready}");
     }
     assert!(text(&ready, "admin_token").len() >= 32);
@@ -50,7 +55,9 @@ async fn one_command_answers_within_five_seconds() {
     assert!(answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("Hello")), "{answer}");
     let token = fs::read_to_string(folder.path().join("data/admin-token")).unwrap();
     assert_eq!(token.trim(), text(&ready, "admin_token"));
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder.path().join("data/admin-token")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(folder.path().join("data/admin-token")).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -58,7 +65,8 @@ async fn one_command_answers_within_five_seconds() {
 async fn the_line_on_the_screen_works_as_it_stands() {
     let (folder, database) = (new_folder(), Database::of_environment());
     let mut command = up(&folder.path().join("data"), &database);
-    let arguments: Vec<_> = command.get_args().filter(|argument| *argument != "--json").map(ToOwned::to_owned).collect();
+    let arguments: Vec<_> =
+        command.get_args().filter(|argument| *argument != "--json").map(ToOwned::to_owned).collect();
     command = {
         let mut without = program::command();
         without.args(arguments);
@@ -75,7 +83,8 @@ async fn the_line_on_the_screen_works_as_it_stands() {
     let mut shell = Command::new("sh");
     shell.args(["-c", curl.trim()]);
     let said = run(shell).await;
-    let answer: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?} from {curl}"));
+    let answer: Value =
+        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?} from {curl}"));
     assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
 }
 
@@ -200,7 +209,11 @@ async fn a_broken_apply_file_is_one_clear_line_with_its_place() {
     let folder = new_folder();
     let data = folder.path().join("data");
     let file = folder.path().join("broken.toml");
-    for (text, place) in [("[[providers]]\nid = \"x\"\nnonsense = 1\n", ":3:1"), ("[[orgs]]\nslug = ", ":2:"), ("[[models]]\nid = \"a/b\"\n", ":1:")] {
+    for (text, place) in [
+        ("[[providers]]\nid = \"x\"\nnonsense = 1\n", ":3:1"),
+        ("[[orgs]]\nslug = ", ":2:"),
+        ("[[models]]\nid = \"a/b\"\n", ":1:"),
+    ] {
         fs::write(&file, text).unwrap();
         let mut command = up_command(&data);
         command.arg("--apply").arg(&file);
@@ -229,7 +242,10 @@ async fn a_folder_in_use_is_one_clear_line() {
     let ready = ready_line(&mut first).await;
     is_refused(up_command(&data), &["data"]).await;
     let client = Client::new(ready["inference_urls"][0].as_str().unwrap(), text(&ready, "api_key"));
-    client.chat(&json!({"model": "tollgate/echo", "messages": [{"role": "user", "content": "Still there?"}]})).await.expect(200);
+    client
+        .chat(&json!({"model": "tollgate/echo", "messages": [{"role": "user", "content": "Still there?"}]}))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -249,4 +265,3 @@ async fn settings_that_nobody_knows_are_refused_by_name() {
         is_refused(command, &[variable]).await;
     }
 }
-

@@ -95,14 +95,18 @@ async fn one_proxy_leaves_and_one_joins_and_nobody_notices() {
     let load = Load::start(std::slice::from_ref(&client), 6, |_| hello("lab/plain"));
     let stop = std::sync::Arc::default();
     let tag = house.fake.script(Answer::of(12, 20).every(Duration::from_millis(100)));
-    let streams: Vec<_> = (0..6).map(|_| stream_on(client.clone(), tag.clone(), std::sync::Arc::clone(&stop))).collect();
+    let streams: Vec<_> =
+        (0..6).map(|_| stream_on(client.clone(), tag.clone(), std::sync::Arc::clone(&stop))).collect();
     load.more(100).await;
     for round in 0..rounds(1, 5) {
         let (leaves, joins) = ((round * 3) % 4, (round * 3 + 3) % 4);
         let mut leaving = house.take_proxy(leaves);
         leaving.terminate();
         house.start_proxy(joins).await;
-        wait::until_true("the balancer takes it in", wait::SOON, async || opinion(house.folder(), joins).await.is_some_and(|opinion| opinion == "UP")).await;
+        wait::until_true("the balancer takes it in", wait::SOON, async || {
+            opinion(house.folder(), joins).await.is_some_and(|opinion| opinion == "UP")
+        })
+        .await;
         load.more(100).await;
         assert_eq!(leaving.code(Duration::from_secs(45)).await, 0, "{}", leaving.log());
         load.more(100).await;
@@ -130,7 +134,12 @@ async fn served_by(house: &House, at: usize) -> usize {
     let orgs = house.admin(&["orgs", "list"]).await;
     let mut count = 0;
     for org in orgs.as_array().unwrap() {
-        count += operator.records(org["id"].as_str().unwrap()).await.iter().filter(|record| record.proxy.contains(&name)).count();
+        count += operator
+            .records(org["id"].as_str().unwrap())
+            .await
+            .iter()
+            .filter(|record| record.proxy.contains(&name))
+            .count();
     }
     count
 }

@@ -99,7 +99,10 @@ async fn revocations_are_seen_within_moments_under_load() {
     let fates = load.stop().await;
     assert!(fates.iter().all(|fate| fate.status == 200), "{:?}", fates.iter().find(|fate| fate.status != 200));
     let (p50, p99, max) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99), percentile(&mut times, 1.0));
-    println!("{count} revocations over 3 proxies beside {} requests: first refusal p50 {p50:?}, p99 {p99:?}, max {max:?}", fates.len());
+    println!(
+        "{count} revocations over 3 proxies beside {} requests: first refusal p50 {p50:?}, p99 {p99:?}, max {max:?}",
+        fates.len()
+    );
     assert!(p99 <= FIRST_REFUSAL_P99, "p99 {p99:?}");
     assert!(max <= NO_ACCEPTANCE_AFTER, "max {max:?}");
 }
@@ -131,7 +134,10 @@ async fn a_rotated_key_has_one_text_that_works() {
 }
 
 /// RFC 3339, so many seconds from now.
-#[expect(clippy::disallowed_methods, reason = "the product under test has a clock of its own, and it is this machine's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the product under test has a clock of its own, and it is this machine's"
+)]
 fn seconds_from_now(seconds: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     jiff::Timestamp::from_second(i64::try_from(now + seconds).unwrap()).unwrap().to_string()
@@ -139,7 +145,8 @@ fn seconds_from_now(seconds: u64) -> String {
 
 /// The text of a key whose time is over.
 pub async fn expired(house: &House, org: &Org) -> String {
-    let made = house.admin(&["keys", "create", "--org", &org.id, "--name", "old", "--expires", &seconds_from_now(2)]).await;
+    let made =
+        house.admin(&["keys", "create", "--org", &org.id, "--name", "old", "--expires", &seconds_from_now(2)]).await;
     let text = made["key"].as_str().unwrap().to_owned();
     let client = house.client(0, &text);
     wait::until_true("the key expires", wait::SOON, async || client.get("/v1/models").await.status == 401).await;
@@ -150,7 +157,8 @@ pub async fn expired(house: &House, org: &Org) -> String {
 async fn a_key_expires_at_its_time() {
     let house = House::lab().await;
     let org = house.org("1.00").await;
-    let made = house.admin(&["keys", "create", "--org", &org.id, "--name", "short", "--expires", &seconds_from_now(4)]).await;
+    let made =
+        house.admin(&["keys", "create", "--org", &org.id, "--name", "short", "--expires", &seconds_from_now(4)]).await;
     let (id, client) = (made["id"].as_str().unwrap(), house.client(0, made["key"].as_str().unwrap()));
     assert_eq!(status(&client).await, 200);
     wait::until_true("the key expires", wait::SOON, async || status(&client).await == 401).await;
@@ -160,7 +168,9 @@ async fn a_key_expires_at_its_time() {
     wait::until_true("the key expires again", wait::SOON, async || status(&client).await == 401).await;
     house.admin(&["keys", "update", id, "--expires", "never"]).await;
     assert_eq!(status(&client).await, 200);
-    let past = house.run(&["admin", "keys", "create", "--org", &org.id, "--name", "past", "--expires", "2020-01-01T00:00:00Z"]).await;
+    let past = house
+        .run(&["admin", "keys", "create", "--org", &org.id, "--name", "past", "--expires", "2020-01-01T00:00:00Z"])
+        .await;
     assert_eq!(past.code, 1, "a key that was never good: {past:?}");
 }
 
@@ -199,7 +209,8 @@ async fn a_disabled_provider_gets_no_more_requests() {
     let reply = client.chat(&hello(&solo.model)).await.expect(404);
     assert_eq!(reply.code(), "no_endpoints");
     house.admin(&["providers", "enable", &solo.provider]).await;
-    wait::until_true("the provider is back", wait::SOON, async || client.chat(&hello(&solo.model)).await.status == 200).await;
+    wait::until_true("the provider is back", wait::SOON, async || client.chat(&hello(&solo.model)).await.status == 200)
+        .await;
 }
 
 #[tokio::test]

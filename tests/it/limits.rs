@@ -36,13 +36,20 @@ struct Spent {
 }
 
 /// Asks as fast as `clients` connections can until `enough` says so.
-async fn press(doors: &[Client], body: &Value, clients: usize, enough: impl Fn(Duration) -> bool + Clone + Send + 'static) -> Spent {
+async fn press(
+    doors: &[Client],
+    body: &Value,
+    clients: usize,
+    enough: impl Fn(Duration) -> bool + Clone + Send + 'static,
+) -> Spent {
     let started = Instant::now();
-    let (accepted, asked, last) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicI64::new(0)));
+    let (accepted, asked, last) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicI64::new(0)));
     let tasks: Vec<_> = (0..clients)
         .map(|_| {
             let (accepted, asked, last) = (Arc::clone(&accepted), Arc::clone(&asked), Arc::clone(&last));
-            let (mut lines, body, enough) = (doors.iter().map(Client::line).collect::<Vec<_>>(), body.clone(), enough.clone());
+            let (mut lines, body, enough) =
+                (doors.iter().map(Client::line).collect::<Vec<_>>(), body.clone(), enough.clone());
             tokio::spawn(async move {
                 while !enough(started.elapsed()) {
                     let door = skewed(asked.fetch_add(1, Ordering::Relaxed), started);
@@ -133,7 +140,8 @@ async fn drain(doors: &[Client], body: &Value, refusal: u16) -> usize {
     let started = Instant::now();
     let tasks: Vec<_> = (0..6)
         .map(|first| {
-            let (mut lines, body, is_empty) = (doors.iter().map(Client::line).collect::<Vec<_>>(), body.clone(), Arc::clone(&is_empty));
+            let (mut lines, body, is_empty) =
+                (doors.iter().map(Client::line).collect::<Vec<_>>(), body.clone(), Arc::clone(&is_empty));
             tokio::spawn(async move {
                 let mut accepted = 0;
                 let mut at = first;
@@ -175,7 +183,9 @@ async fn a_key_budget_holds_over_three_proxies_and_is_used() {
     let house = trio().await;
     let operator = house.operator().await;
     let org = operator.org("100.00").await;
-    let key = operator.key(&org.id, Limits { limit: Some("0.50".to_owned()), reset: "daily".to_owned(), ..Limits::default() }).await;
+    let key = operator
+        .key(&org.id, Limits { limit: Some("0.50".to_owned()), reset: "daily".to_owned(), ..Limits::default() })
+        .await;
     let (body, tokens) = exact(&house, "lab/plain", 200);
     let each = ODD.cost(tokens);
     let accepted = drain(&house.clients(&key.text), &body, 403).await;

@@ -47,7 +47,9 @@ impl Load {
                         let body = next(done.fetch_add(1, Ordering::Relaxed));
                         let ask = Ask::json("/v1/chat/completions", &body);
                         let limit = Duration::from_secs(60);
-                        let answer = tokio::time::timeout(limit, line.send(ask)).await.unwrap_or_else(|_| panic!("no answer in {limit:?}"));
+                        let answer = tokio::time::timeout(limit, line.send(ask))
+                            .await
+                            .unwrap_or_else(|_| panic!("no answer in {limit:?}"));
                         let fate = fate(door, answer);
                         let is_lost = fate.status == 0;
                         fates.lock().unwrap().push(fate);
@@ -65,7 +67,10 @@ impl Load {
     /// Returns once so many more requests are done.
     pub async fn more(&self, count: usize) {
         let until = self.fates.lock().unwrap().len() + count;
-        tollgate_tests::wait::until_true("the load goes on", Duration::from_secs(60), async || self.fates.lock().unwrap().len() >= until).await;
+        tollgate_tests::wait::until_true("the load goes on", Duration::from_secs(60), async || {
+            self.fates.lock().unwrap().len() >= until
+        })
+        .await;
     }
 
     /// Lets everybody finish, and tells.
@@ -96,7 +101,9 @@ fn fate(door: usize, answer: Result<tollgate_tests::clients::Reply, tollgate_tes
                 text,
             }
         }
-        Err(lost) => Fate { at, door, status: 0, request_id: String::new(), upstream_id: String::new(), text: lost.to_string() },
+        Err(lost) => {
+            Fate { at, door, status: 0, request_id: String::new(), upstream_id: String::new(), text: lost.to_string() }
+        }
     }
 }
 

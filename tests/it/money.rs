@@ -50,7 +50,13 @@ fn plays(house: &House) -> Vec<Play> {
         plays.extend(std::iter::repeat_n(play, weight));
     };
     add("lab/plain", Answer::of(31, 17).into(), false, None, 20);
-    add("lab/dear", Answer::tokens(Tokens { prompt: 1_001, completion: 33, cached: 501, reasoning: 7 }).chunks(3).into(), false, None, 10);
+    add(
+        "lab/dear",
+        Answer::tokens(Tokens { prompt: 1_001, completion: 33, cached: 501, reasoning: 7 }).chunks(3).into(),
+        false,
+        None,
+        10,
+    );
     add("lab/plain", Answer::of(7, 9).into(), true, None, 20);
     add("lab/dear", Answer::of(19, 5).usage(Usage::Twice).into(), true, None, 5);
     add("lab/plain", Answer::of(5, 40).every(Duration::from_millis(2)).into(), true, Some(4), 10);
@@ -60,7 +66,12 @@ fn plays(house: &House) -> Vec<Play> {
         add(&model, Script::from(Answer::of(23, 29)).at(&one.0, Reply::status(500)), false, None, 3);
         add(&model, Script::from(Answer::of(23, 29)).at(&other.0, Reply::html_502()), true, None, 3);
     }
-    for reply in [Reply::status(529), Reply::Reset, Answer::of(9, 6).ending(Ending::Reset).into(), Answer::of(9, 6).ending(Ending::Short).into()] {
+    for reply in [
+        Reply::status(529),
+        Reply::Reset,
+        Answer::of(9, 6).ending(Ending::Reset).into(),
+        Answer::of(9, 6).ending(Ending::Short).into(),
+    ] {
         let Solo { model, .. } = house.solo();
         add(&model, reply.into(), true, None, 2);
     }
@@ -71,7 +82,8 @@ async fn one(client: &Client, org: usize, play: &Play) -> Seen {
     let mut body = scripted(&play.model, &play.tag);
     body["stream"] = json!(play.is_stream);
     let open = client.open(Ask::json("/v1/chat/completions", &body)).await;
-    let mut seen = Seen { org, status: open.status, request_id: open.header("x-request-id").to_owned(), pieces: 0, left: false };
+    let mut seen =
+        Seen { org, status: open.status, request_id: open.header("x-request-id").to_owned(), pieces: 0, left: false };
     if open.status != 200 || !play.is_stream {
         let reply = open.whole().await.expect("a whole answer");
         assert!(reply.json().is_object());
@@ -79,7 +91,11 @@ async fn one(client: &Client, org: usize, play: &Play) -> Seen {
     }
     let mut stream = open.stream().await;
     while let Ok(Some(event)) = wait::within("an event", wait::SOON, stream.try_next()).await {
-        seen.pieces += usize::from(event.data.is_some() && !event.is_done() && event.json()["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty()));
+        seen.pieces += usize::from(
+            event.data.is_some()
+                && !event.is_done()
+                && event.json()["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty()),
+        );
         if play.leaves_after.is_some_and(|most| seen.pieces >= most) {
             seen.left = true;
             break;
@@ -192,14 +208,16 @@ async fn every_charge_joins_to_the_truth() {
     let seen = run(&house, &orgs, &plays(&house), rounds(2_000, 200_000)).await;
     let took = started.elapsed();
 
-    let truth: HashMap<String, Arc<Served>> = house.fake.served().into_iter().map(|served| (served.id.clone(), served)).collect();
+    let truth: HashMap<String, Arc<Served>> =
+        house.fake.served().into_iter().map(|served| (served.id.clone(), served)).collect();
     let by_request: HashMap<&str, &Seen> = seen.iter().map(|one| (one.request_id.as_str(), one)).collect();
     assert_eq!(by_request.len(), seen.len(), "two requests with one id");
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     let mut charged_answers: HashMap<String, String> = HashMap::new();
     for (org, records) in settle(&operator, &orgs, &seen).await {
         for record in &records {
-            let one = by_request.get(record.request_id.as_str()).unwrap_or_else(|| panic!("nobody asked for {record:?}"));
+            let one =
+                by_request.get(record.request_id.as_str()).unwrap_or_else(|| panic!("nobody asked for {record:?}"));
             join(record, one, &truth);
             *outcomes.entry(record.outcome.clone()).or_default() += 1;
             if nano(&record.cost) > 0
@@ -209,7 +227,8 @@ async fn every_charge_joins_to_the_truth() {
             }
         }
         let charged: i64 = records.iter().map(|record| nano(&record.cost)).sum();
-        wait::until_true("the ledger has it all", wait::SOON, async || operator.balance(&org).await.settled == charged).await;
+        wait::until_true("the ledger has it all", wait::SOON, async || operator.balance(&org).await.settled == charged)
+            .await;
     }
     house.verify_ledger().await;
     println!("{} requests in {took:?}: {outcomes:?}", seen.len());
@@ -225,6 +244,10 @@ fn check_truth(truth: &HashMap<String, Arc<Served>>, charged: &HashMap<String, S
     for served in truth.values() {
         let produced = served.produced();
         let was_good = produced.end == End::Finished && produced.usage.is_some();
-        assert!(!was_good || charged.contains_key(&served.id), "{} was produced and never charged: {produced:?}", served.id);
+        assert!(
+            !was_good || charged.contains_key(&served.id),
+            "{} was produced and never charged: {produced:?}",
+            served.id
+        );
     }
 }

@@ -48,14 +48,19 @@ async fn check_books(house: &House, org: &Org, fates: &[Fate], kills: &[(usize, 
     let records = wait::until("all records are reported", CONVERGED_WITHIN, async || {
         let records = operator.records(&org.id).await;
         let ids: BTreeSet<&str> = records.iter().map(|record| record.request_id.as_str()).collect();
-        let missing = finished.iter().filter(|fate| !is_excused(fate) && !ids.contains(fate.request_id.as_str())).count();
+        let missing =
+            finished.iter().filter(|fate| !is_excused(fate) && !ids.contains(fate.request_id.as_str())).count();
         (missing == 0).then_some(records)
     })
     .await;
     let mut by_request = BTreeMap::new();
     let mut upstream_ids = BTreeSet::new();
     for record in &records {
-        assert!(by_request.insert(record.request_id.as_str(), record).is_none(), "{} is there twice", record.request_id);
+        assert!(
+            by_request.insert(record.request_id.as_str(), record).is_none(),
+            "{} is there twice",
+            record.request_id
+        );
         if record.outcome == "finished" {
             assert!(upstream_ids.insert(record.upstream_id.as_str()), "{} was charged twice", record.upstream_id);
             assert_eq!(nano(&record.cost), ODD.cost(TOKENS), "{record:?}");
@@ -63,8 +68,13 @@ async fn check_books(house: &House, org: &Org, fates: &[Fate], kills: &[(usize, 
     }
     for fate in &finished {
         match by_request.get(fate.request_id.as_str()) {
-            Some(record) if is_excused(fate) => assert!(["finished", "aborted_by_gateway"].contains(&record.outcome.as_str()), "{record:?}"),
-            Some(record) => assert_eq!((record.outcome.as_str(), record.upstream_id.as_str()), ("finished", fate.upstream_id.as_str())),
+            Some(record) if is_excused(fate) => {
+                assert!(["finished", "aborted_by_gateway"].contains(&record.outcome.as_str()), "{record:?}")
+            }
+            Some(record) => assert_eq!(
+                (record.outcome.as_str(), record.upstream_id.as_str()),
+                ("finished", fate.upstream_id.as_str())
+            ),
             None => assert!(is_excused(fate), "{} is lost", fate.request_id),
         }
     }
@@ -108,7 +118,11 @@ async fn a_killed_proxy_loses_and_doubles_nothing() {
     }
     load.more(REQUESTS_BETWEEN_FAULTS).await;
     let fates = load.stop().await;
-    assert!(fates.iter().all(|fate| matches!(fate.status, 0 | 200 | 503 | 429)), "{:?}", odd(&fates, &[0, 200, 503, 429]));
+    assert!(
+        fates.iter().all(|fate| matches!(fate.status, 0 | 200 | 503 | 429)),
+        "{:?}",
+        odd(&fates, &[0, 200, 503, 429])
+    );
     let records = check_books(&house, &org, &fates, &kills).await;
     println!("{} rounds, {} requests, {} records", kills.len(), fates.len(), records.len());
     check_rest(&mut house, &org).await;
@@ -153,7 +167,11 @@ async fn without_the_controller_whoever_has_a_lease_is_served() {
     let mut house = House::planes(setup()).await;
     let operator = house.operator().await;
     let (rich, newcomer) = (operator.org("100000.00").await, operator.org("100000.00").await);
-    let load = Load::start(&house.clients(&rich.key), 2, mixed(house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion))));
+    let load = Load::start(
+        &house.clients(&rich.key),
+        2,
+        mixed(house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion))),
+    );
     let away = Duration::from_secs(if is_long() { 120 } else { 5 });
     // Leases are sized by what was lately used, so somebody has to have used something.
     load.more(rounds(3_000, 20_000)).await;
@@ -172,7 +190,10 @@ async fn without_the_controller_whoever_has_a_lease_is_served() {
         load.more(20).await;
     }
     house.start_controller().await;
-    wait::until_true("the newcomer is served", wait::SOON, async || client.chat(&hello("lab/plain")).await.status == 200).await;
+    wait::until_true("the newcomer is served", wait::SOON, async || {
+        client.chat(&hello("lab/plain")).await.status == 200
+    })
+    .await;
     load.more(20).await;
     let fates = load.stop().await;
     assert!(fates.iter().all(|fate| fate.status == 200), "{:?}", odd(&fates, &[200]));
@@ -195,7 +216,10 @@ async fn a_proxy_restarted_alone_knows_its_keys_and_cannot_spend() {
     let reply = client.chat(&hello("lab/plain")).await.expect(503);
     assert_eq!(reply.code(), "control_plane_unavailable");
     house.start_controller().await;
-    wait::until_true("paid requests are served again", wait::SOON, async || client.chat(&hello("lab/plain")).await.status == 200).await;
+    wait::until_true("paid requests are served again", wait::SOON, async || {
+        client.chat(&hello("lab/plain")).await.status == 200
+    })
+    .await;
     check_rest(&mut house, &org).await;
 }
 
@@ -230,7 +254,11 @@ async fn a_request_that_a_crash_cut_is_free_and_leaves_its_record() {
     drop(stream);
     house.start_proxy(0).await;
     let record = house.usage_of(&org.id, &id).await;
-    assert_eq!((&record["outcome"], &record["cost"]), (&json!("aborted_by_gateway"), &json!("0.000000000")), "{record}");
+    assert_eq!(
+        (&record["outcome"], &record["cost"]),
+        (&json!("aborted_by_gateway"), &json!("0.000000000")),
+        "{record}"
+    );
     check_rest(&mut house, &org).await;
 }
 
@@ -253,11 +281,17 @@ async fn leaving_in_order_finishes_streams_and_gives_everything_back() {
     stream.next_content().await;
     let mut leaving = house.take_proxy(0);
     leaving.terminate();
-    wait::until_true("readiness is off", wait::SOON, async || client.try_send(Ask::get("/readyz")).await.is_ok_and(|reply| reply.status == 503)).await;
+    wait::until_true("readiness is off", wait::SOON, async || {
+        client.try_send(Ask::get("/readyz")).await.is_ok_and(|reply| reply.status == 503)
+    })
+    .await;
     // A lame duck still serves, and says that it is the last time.
     let reply = client.chat(&hello("lab/plain")).await.expect(200);
     assert_eq!(reply.header("connection"), "close");
-    wait::until_true("nothing new is accepted", wait::SOON, async || client.try_send(Ask::get("/livez")).await.is_err()).await;
+    wait::until_true("nothing new is accepted", wait::SOON, async || {
+        client.try_send(Ask::get("/livez")).await.is_err()
+    })
+    .await;
     gate.open();
     let told = stream.rest().await;
     assert!(told.is_clean && told.is_done(), "a stream was cut by an orderly leave");
@@ -273,7 +307,10 @@ async fn a_second_signal_does_not_wait() {
     let mut leaving = house.take_proxy(0);
     leaving.terminate();
     let door = house.client(0, "");
-    wait::until_true("it is leaving", wait::SOON, async || door.try_send(Ask::get("/readyz")).await.map_or(true, |reply| reply.status != 200)).await;
+    wait::until_true("it is leaving", wait::SOON, async || {
+        door.try_send(Ask::get("/readyz")).await.map_or(true, |reply| reply.status != 200)
+    })
+    .await;
     let second = Instant::now();
     leaving.terminate();
     leaving.code(Duration::from_secs(3)).await;

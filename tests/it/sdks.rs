@@ -30,8 +30,16 @@ async fn keys(house: &House) -> String {
 async fn promises_are_kept(mut command: Command, script: &str) {
     let house = House::lab().await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
-    command.arg(script).env("TOLLGATE_BASE_URL", &house.doors()[0]).env("TOLLGATE_MODEL", MODEL).env("TOLLGATE_KEYS", keys(&house).await);
-    let output = wait::within("the SDK's promises", wait::SOON * 9, tokio::process::Command::from(command).kill_on_drop(true).output());
+    command
+        .arg(script)
+        .env("TOLLGATE_BASE_URL", &house.doors()[0])
+        .env("TOLLGATE_MODEL", MODEL)
+        .env("TOLLGATE_KEYS", keys(&house).await);
+    let output = wait::within(
+        "the SDK's promises",
+        wait::SOON * 9,
+        tokio::process::Command::from(command).kill_on_drop(true).output(),
+    );
     let output = output.await.expect("the script runs");
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{said}");

@@ -65,7 +65,12 @@ impl Decoder for Raw {
     }
 }
 
-async fn call(channel: tonic::transport::Channel, path: &str, token: Option<&str>, body: Vec<u8>) -> Result<Vec<u8>, Status> {
+async fn call(
+    channel: tonic::transport::Channel,
+    path: &str,
+    token: Option<&str>,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.expect("the admin port");
     let mut request = Request::new(body);
@@ -143,22 +148,49 @@ async fn an_owner_never_reaches_another_organisation() {
         let org = org.to_owned();
         vec![
             ("OrgsService/GetOrg", GetOrgRequest { id: org.clone() }.encode_to_vec()),
-            ("OrgsService/UpdateOrg", UpdateOrgRequest { id: org.clone(), name: Some("Mine now".to_owned()), frozen: None }.encode_to_vec()),
-            ("KeysService/ListKeys", ListKeysRequest { org: org.clone(), ..ListKeysRequest::default() }.encode_to_vec()),
-            ("KeysService/CreateKey", CreateKeyRequest { org: org.clone(), name: "k".to_owned(), ..CreateKeyRequest::default() }.encode_to_vec()),
+            (
+                "OrgsService/UpdateOrg",
+                UpdateOrgRequest { id: org.clone(), name: Some("Mine now".to_owned()), frozen: None }.encode_to_vec(),
+            ),
+            (
+                "KeysService/ListKeys",
+                ListKeysRequest { org: org.clone(), ..ListKeysRequest::default() }.encode_to_vec(),
+            ),
+            (
+                "KeysService/CreateKey",
+                CreateKeyRequest { org: org.clone(), name: "k".to_owned(), ..CreateKeyRequest::default() }
+                    .encode_to_vec(),
+            ),
             ("CreditsService/GetBalance", GetBalanceRequest { org: org.clone() }.encode_to_vec()),
-            ("CreditsService/ListEntries", ListEntriesRequest { org: org.clone(), ..ListEntriesRequest::default() }.encode_to_vec()),
-            ("UsageService/ListUsage", ListUsageRequest { org: org.clone(), ..ListUsageRequest::default() }.encode_to_vec()),
-            ("TokensService/CreateToken", CreateTokenRequest { org: org.clone(), name: "t".to_owned(), role: "viewer".to_owned() }.encode_to_vec()),
+            (
+                "CreditsService/ListEntries",
+                ListEntriesRequest { org: org.clone(), ..ListEntriesRequest::default() }.encode_to_vec(),
+            ),
+            (
+                "UsageService/ListUsage",
+                ListUsageRequest { org: org.clone(), ..ListUsageRequest::default() }.encode_to_vec(),
+            ),
+            (
+                "TokensService/CreateToken",
+                CreateTokenRequest { org: org.clone(), name: "t".to_owned(), role: "viewer".to_owned() }
+                    .encode_to_vec(),
+            ),
             ("TokensService/ListTokens", ListTokensRequest { org: org.clone() }.encode_to_vec()),
             ("AuditService/ListAudit", ListAuditRequest { org, limit: 10, before: 0 }.encode_to_vec()),
         ]
     };
     let by_id = [
-        ("KeysService/UpdateKey", UpdateKeyRequest { id: other.key_id.clone(), disabled: Some(true), ..UpdateKeyRequest::default() }.encode_to_vec()),
+        (
+            "KeysService/UpdateKey",
+            UpdateKeyRequest { id: other.key_id.clone(), disabled: Some(true), ..UpdateKeyRequest::default() }
+                .encode_to_vec(),
+        ),
         ("KeysService/RevokeKey", RevokeKeyRequest { id: other.key_id.clone() }.encode_to_vec()),
         ("KeysService/RotateKey", RotateKeyRequest { id: other.key_id.clone() }.encode_to_vec()),
-        ("TokensService/RevokeToken", RevokeTokenRequest { id: foreign_token["id"].as_str().unwrap().to_owned() }.encode_to_vec()),
+        (
+            "TokensService/RevokeToken",
+            RevokeTokenRequest { id: foreign_token["id"].as_str().unwrap().to_owned() }.encode_to_vec(),
+        ),
     ];
     let mut answers = BTreeMap::new();
     // An organisation that is not there and one that is not ours look the same.
@@ -197,9 +229,11 @@ async fn an_owner_cannot_print_money() {
     let operator = house.operator().await;
     for role in ["owner", "admin", "billing", "member", "viewer"] {
         let token = operator.token(&org.id, role).await;
-        let grant = proto::admin::GrantCreditsRequest { org: org.id.clone(), amount: "5".to_owned(), ..Default::default() };
+        let grant =
+            proto::admin::GrantCreditsRequest { org: org.id.clone(), amount: "5".to_owned(), ..Default::default() };
         let somebody = Operator::on(operator.channel(), &token);
-        let status = somebody.credits().grant_credits(grant).await.err().unwrap_or_else(|| panic!("a {role} printed money"));
+        let status =
+            somebody.credits().grant_credits(grant).await.err().unwrap_or_else(|| panic!("a {role} printed money"));
         assert!(matches!(status.code(), Code::PermissionDenied | Code::NotFound), "{role}: {status:?}");
     }
     assert_eq!(house.balance(&org.id).await.funded, 1_000_000_000);

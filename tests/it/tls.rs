@@ -45,11 +45,21 @@ impl ServerCertVerifier for Curious {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         Ok(HandshakeSignatureValid::assertion())
     }
 
@@ -72,7 +82,10 @@ fn trusting(certificate: &CertificateDer<'static>) -> Arc<ClientConfig> {
 /// The certificate that a port shows right now.
 async fn shown(address: &str) -> Option<CertificateDer<'static>> {
     let curious = Arc::new(Curious { seen: Mutex::new(None) });
-    let config = builder().dangerous().with_custom_certificate_verifier(Arc::clone(&curious) as Arc<dyn ServerCertVerifier>).with_no_client_auth();
+    let config = builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&curious) as Arc<dyn ServerCertVerifier>)
+        .with_no_client_auth();
     let socket = tokio::net::TcpStream::connect(address).await.ok()?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let _connection = connector.connect(ServerName::try_from("127.0.0.1").unwrap(), socket).await.ok()?;
@@ -86,7 +99,11 @@ async fn both_ports_speak_tls_and_take_new_certificates_while_they_run() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let house = House::planes(Setup {
         control: format!("[admin_tls]\ncertificate = {:?}\nkey = {:?}\n", path("admin.pem"), path("admin.key")),
-        proxy: format!("[tls]\ncert = {:?}\nkey = {:?}\nreload = \"100ms\"\n", path("inference.pem"), path("inference.key")),
+        proxy: format!(
+            "[tls]\ncert = {:?}\nkey = {:?}\nreload = \"100ms\"\n",
+            path("inference.pem"),
+            path("inference.key")
+        ),
         ca: Some(folder.path().join("admin.pem")),
         is_tls: true,
         ..Setup::default()
@@ -108,9 +125,15 @@ async fn both_ports_speak_tls_and_take_new_certificates_while_they_run() {
     let (next_inference, next_admin) = (new_pair(folder.path(), "inference"), new_pair(folder.path(), "admin"));
     assert_ne!(next_inference, inference);
     let door = client.authority().to_owned();
-    wait::until_true("the new certificate on the inference port", wait::SOON, async || shown(&door).await == Some(next_inference.clone())).await;
+    wait::until_true("the new certificate on the inference port", wait::SOON, async || {
+        shown(&door).await == Some(next_inference.clone())
+    })
+    .await;
     let admin_address = house.admin_url().trim_start_matches("https://").to_owned();
-    wait::until_true("the new certificate on the admin port", wait::SOON, async || shown(&admin_address).await == Some(next_admin.clone())).await;
+    wait::until_true("the new certificate on the admin port", wait::SOON, async || {
+        shown(&admin_address).await == Some(next_admin.clone())
+    })
+    .await;
     assert_ne!(next_admin, admin);
     client.with_tls(trusting(&next_inference)).chat(&hello("lab/plain")).await.expect(200);
     house.admin(&["orgs", "list"]).await;

@@ -11,8 +11,8 @@ use proto::admin::orgs_service_client::OrgsServiceClient;
 use proto::admin::tokens_service_client::TokensServiceClient;
 use proto::admin::usage_service_client::UsageServiceClient;
 use proto::admin::{
-    CreateKeyRequest, CreateOrgRequest, CreateTokenRequest, GetBalanceRequest, GrantCreditsRequest, Limits, ListOrgsRequest,
-    ListUsageRequest, RevokeKeyRequest, UsageRecord,
+    CreateKeyRequest, CreateOrgRequest, CreateTokenRequest, GetBalanceRequest, GrantCreditsRequest, Limits,
+    ListOrgsRequest, ListUsageRequest, RevokeKeyRequest, UsageRecord,
 };
 use serde_json::{Value, json};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -135,8 +135,12 @@ impl Operator {
     }
 
     pub async fn grant(&self, org: &str, usd: &str) {
-        let request =
-            GrantCreditsRequest { org: org.to_owned(), amount: usd.to_owned(), idempotency_key: String::new(), source: String::new() };
+        let request = GrantCreditsRequest {
+            org: org.to_owned(),
+            amount: usd.to_owned(),
+            idempotency_key: String::new(),
+            source: String::new(),
+        };
         self.credits().grant_credits(request).await.expect("a grant");
     }
 
@@ -152,7 +156,12 @@ impl Operator {
 
     /// An organisation's books; panics when a nano-dollar is on none of the accounts, or on two.
     pub async fn balance(&self, org: &str) -> Balance {
-        let row = self.credits().get_balance(GetBalanceRequest { org: org.to_owned() }).await.expect("a balance").into_inner();
+        let row = self
+            .credits()
+            .get_balance(GetBalanceRequest { org: org.to_owned() })
+            .await
+            .expect("a balance")
+            .into_inner();
         let balance = Balance {
             funded: nano(&row.funded),
             available: nano(&row.available),

@@ -56,7 +56,12 @@ fn skip_value(text: &[u8], at: usize) -> usize {
     match text[at] {
         b'"' => skip_string(text, at),
         b'{' | b'[' => skip_nested(text, at),
-        _ => at + text[at..].iter().take_while(|byte| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')).count(),
+        _ => {
+            at + text[at..]
+                .iter()
+                .take_while(|byte| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
+                .count()
+        }
     }
 }
 

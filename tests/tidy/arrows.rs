@@ -9,7 +9,11 @@ use crate::repository::{files_like, metadata, text_of};
 const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("tollgate-domain", &[], &["tokio", "tonic", "sqlx", "hyper", "reqwest", "axum", "serde_json"]),
     ("tollgate-runtime", &[], &["sqlx", "prost"]),
-    ("tollgate-link", &["tollgate-domain"], &["tokio", "tonic", "sqlx", "hyper", "reqwest", "axum", "rand", "serde_json"]),
+    (
+        "tollgate-link",
+        &["tollgate-domain"],
+        &["tokio", "tonic", "sqlx", "hyper", "reqwest", "axum", "rand", "serde_json"],
+    ),
     ("tollgate-proto", &["tollgate-domain", "tollgate-link"], &["tokio", "sqlx", "hyper", "reqwest", "axum"]),
     ("tollgate-codec", &["tollgate-domain"], &["tokio", "tonic", "sqlx", "hyper", "reqwest", "axum", "http", "prost"]),
     ("tollgate-store", &["tollgate-domain"], &["tonic", "hyper", "reqwest", "axum", "prost"]),
@@ -28,9 +32,10 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// What only the tests of a crate may use on top: the fuzz targets name the parsers themselves.
-const FOR_TESTS: &[(&str, &[&str])] = &[
-    ("tollgate-tests", &["tollgate-codec", "tollgate-controller", "tollgate-domain", "tollgate-proxy", "tollgate-runtime"]),
-];
+const FOR_TESTS: &[(&str, &[&str])] = &[(
+    "tollgate-tests",
+    &["tollgate-codec", "tollgate-controller", "tollgate-domain", "tollgate-proxy", "tollgate-runtime"],
+)];
 
 /// The folders of the tests that see the house from outside.
 const OUTSIDE: [&str; 3] = ["tests/src/", "tests/it/", "tests/bench/"];
@@ -60,17 +65,25 @@ fn no_crate_reaches_past_the_table() {
     let packages = packages();
     let names: Vec<&str> = TABLE.iter().map(|(name, ..)| *name).collect();
     for name in packages.keys() {
-        assert!(names.contains(&name.as_str()), "{name} is not in the table of ARCHITECTURE.md and tests/tidy/arrows.rs");
+        assert!(
+            names.contains(&name.as_str()),
+            "{name} is not in the table of ARCHITECTURE.md and tests/tidy/arrows.rs"
+        );
     }
     for (name, ours, never) in TABLE {
         let package = packages.get(*name).unwrap_or_else(|| panic!("{name} is in the table and not in the workspace"));
         for (kind, uses) in &package.uses {
             for used in uses {
                 let is_ours = packages.contains_key(used);
-                let for_tests = FOR_TESTS.iter().any(|(tests, more)| kind == "dev" && tests == name && more.contains(&used.as_str()));
+                let for_tests = FOR_TESTS
+                    .iter()
+                    .any(|(tests, more)| kind == "dev" && tests == name && more.contains(&used.as_str()));
                 assert!(!is_ours || ours.contains(&used.as_str()) || for_tests, "{name} may not use {used} ({kind})");
                 let is_tokio_in_tests = kind == "dev" && used == "tokio";
-                assert!(!never.contains(&used.as_str()) || is_tokio_in_tests || kind == "build", "{name} may never use {used} ({kind})");
+                assert!(
+                    !never.contains(&used.as_str()) || is_tokio_in_tests || kind == "build",
+                    "{name} may never use {used} ({kind})"
+                );
             }
         }
     }

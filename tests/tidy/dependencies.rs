@@ -3,14 +3,46 @@
 use crate::repository::metadata;
 
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause", "ISC",
-    "Unicode-3.0", "Zlib", "CDLA-Permissive-2.0", "0BSD", "BSL-1.0", "Unlicense", "MIT-0", "CC0-1.0",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Zlib",
+    "CDLA-Permissive-2.0",
+    "0BSD",
+    "BSL-1.0",
+    "Unlicense",
+    "MIT-0",
+    "CC0-1.0",
 ];
 const BANNED: &[&str] = &["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "chrono"];
 /// Of these there must be one version only.
 const SINGLE: &[&str] = &[
-    "tonic", "prost", "hyper", "hyper-util", "http", "http-body", "tower", "axum", "reqwest", "rustls", "tokio-rustls", "ring",
-    "opentelemetry", "opentelemetry_sdk", "tracing-opentelemetry", "tokio", "bytes", "serde_json", "sqlx", "toml", "clap",
+    "tonic",
+    "prost",
+    "hyper",
+    "hyper-util",
+    "http",
+    "http-body",
+    "tower",
+    "axum",
+    "reqwest",
+    "rustls",
+    "tokio-rustls",
+    "ring",
+    "opentelemetry",
+    "opentelemetry_sdk",
+    "tracing-opentelemetry",
+    "tokio",
+    "bytes",
+    "serde_json",
+    "sqlx",
+    "toml",
+    "clap",
 ];
 
 fn packages() -> Vec<serde_json::Value> {
@@ -60,8 +92,10 @@ fn banned_crates_stay_out() {
 #[test]
 fn the_big_crates_are_there_once() {
     let packages = packages();
-    let twice: Vec<&&str> =
-        SINGLE.iter().filter(|wanted| packages.iter().filter(|package| name(package) == **wanted).count() > 1).collect();
+    let twice: Vec<&&str> = SINGLE
+        .iter()
+        .filter(|wanted| packages.iter().filter(|package| name(package) == **wanted).count() > 1)
+        .collect();
     assert_eq!(twice, Vec::<&&str>::new());
 }
 
@@ -71,7 +105,9 @@ fn every_shared_dependency_says_what_it_is_for() {
     let table = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
     let mute: Vec<&str> = table
         .lines()
-        .filter(|line| line.contains('=') && !line.starts_with('#') && !line.contains(" # ") && !line.contains("path = "))
+        .filter(|line| {
+            line.contains('=') && !line.starts_with('#') && !line.contains(" # ") && !line.contains("path = ")
+        })
         .collect();
     assert_eq!(mute, Vec::<&str>::new());
 }

@@ -32,7 +32,8 @@ fn paths_in_documents_exist() {
         let text = text_of(&document);
         for word in ticked(&text) {
             let path = word.split([' ', ',', ':', '#']).next().unwrap_or_default();
-            let is_path = TOPS.iter().any(|top| path.starts_with(top)) && !PLACEHOLDERS.iter().any(|part| path.contains(part));
+            let is_path =
+                TOPS.iter().any(|top| path.starts_with(top)) && !PLACEHOLDERS.iter().any(|part| path.contains(part));
             if is_path {
                 checked += 1;
                 assert!(root().join(path).exists(), "{document} names {path}, which is not there");

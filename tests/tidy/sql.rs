@@ -5,9 +5,32 @@ use crate::repository::{files_like, text_of};
 
 /// Words that only one of the databases knows, or that make results depend on its clock.
 const NOT_PORTABLE: &[&str] = &[
-    "now()", "current_timestamp", "for update", "for share", "skip locked", "->>", "jsonb", "json_extract", "json_", "ilike", "any($",
-    "unnest(", "::bigint", "::text", "::int", "pg_", "random()", "strftime", "julianday", "datetime(", "interval '", "insert or ",
-    "replace into", "serial primary", "autoincrement", "on duplicate",
+    "now()",
+    "current_timestamp",
+    "for update",
+    "for share",
+    "skip locked",
+    "->>",
+    "jsonb",
+    "json_extract",
+    "json_",
+    "ilike",
+    "any($",
+    "unnest(",
+    "::bigint",
+    "::text",
+    "::int",
+    "pg_",
+    "random()",
+    "strftime",
+    "julianday",
+    "datetime(",
+    "interval '",
+    "insert or ",
+    "replace into",
+    "serial primary",
+    "autoincrement",
+    "on duplicate",
 ];
 /// How far above a text its mark may stand.
 const MARK_LINES: usize = 4;
@@ -76,7 +99,8 @@ fn quoted(rest: &[char]) -> (String, usize) {
 
 fn is_sql(text: &str) -> bool {
     let text = text.trim_start().to_lowercase();
-    let starts = ["select ", "insert ", "update ", "delete ", "with ", "create ", "alter ", " for ", "order by ", "on conflict"];
+    let starts =
+        ["select ", "insert ", "update ", "delete ", "with ", "create ", "alter ", " for ", "order by ", "on conflict"];
     starts.iter().any(|start| text.starts_with(start) || text.starts_with(&format!("\\n{start}")))
 }
 
@@ -99,7 +123,9 @@ fn queries_are_written_in_the_portable_subset() {
             queries += 1;
             let Some(word) = odd_word(&literal.text) else { continue };
             let from = literal.line.saturating_sub(MARK_LINES);
-            let is_marked = lines[from..=literal.line].iter().any(|line| line.trim_start().starts_with("// postgres") || line.trim_start().starts_with("// sqlite"));
+            let is_marked = lines[from..=literal.line]
+                .iter()
+                .any(|line| line.trim_start().starts_with("// postgres") || line.trim_start().starts_with("// sqlite"));
             assert!(is_marked, "{file}:{}: `{word}` without a mark: {}", literal.line + 1, literal.text);
         }
     }
@@ -114,7 +140,8 @@ fn migrations_are_written_in_the_portable_subset() {
             continue;
         }
         seen += 1;
-        let text: String = text_of(file).lines().map(|line| line.split("--").next().unwrap_or_default().to_owned() + "\n").collect();
+        let text: String =
+            text_of(file).lines().map(|line| line.split("--").next().unwrap_or_default().to_owned() + "\n").collect();
         if let Some(word) = odd_word(&text) {
             panic!("{file}: `{word}`");
         }
@@ -124,11 +151,18 @@ fn migrations_are_written_in_the_portable_subset() {
 
 #[test]
 fn sql_is_nowhere_else() {
-    for file in files_like(".rs").iter().filter(|file| !file.starts_with("control-plane/store/") && !file.starts_with("tests/")) {
+    for file in
+        files_like(".rs").iter().filter(|file| !file.starts_with("control-plane/store/") && !file.starts_with("tests/"))
+    {
         for literal in literals(&text_of(file)) {
             let text = literal.text.to_lowercase();
             let is_query = ["select ", "insert into ", "delete from "].iter().any(|start| text.starts_with(start));
-            assert!(!is_query || !(text.contains(" from ") || text.contains(" into ")), "{file}:{}: {}", literal.line + 1, literal.text);
+            assert!(
+                !is_query || !(text.contains(" from ") || text.contains(" into ")),
+                "{file}:{}: {}",
+                literal.line + 1,
+                literal.text
+            );
         }
     }
 }

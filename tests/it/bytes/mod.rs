@@ -77,7 +77,10 @@ async fn odd_bodies_arrive_as_they_were_sent() {
 fn is_good(case: &fixtures::Case) -> bool {
     let Some(response) = &case.response else { return false };
     let text = String::from_utf8_lossy(response);
-    case.status() == 200 && !text.contains("\"error\":{") && !text.contains("\"error\": {") && (!case.is_stream || text.contains("[DONE]"))
+    case.status() == 200
+        && !text.contains("\"error\":{")
+        && !text.contains("\"error\": {")
+        && (!case.is_stream || text.contains("[DONE]"))
 }
 
 #[tokio::test]
@@ -92,7 +95,9 @@ async fn every_recorded_answer_comes_back_as_it_was() {
             let tag = house.fake.script(Reply::replay(&response, case.is_stream, piece));
             let options = if wants_usage { r#","stream_options":{"include_usage":true}"# } else { "" };
             let stream = if case.is_stream { format!(r#","stream":true{options}"#) } else { String::new() };
-            let body = format!(r#"{{"model":"lab/plain","messages":[{{"role":"user","content":"x"}}],"fake":"{tag}"{stream}}}"#);
+            let body = format!(
+                r#"{{"model":"lab/plain","messages":[{{"role":"user","content":"x"}}],"fake":"{tag}"{stream}}}"#
+            );
             let reply = client.send(Ask::post(CHAT, body)).await;
             assert_eq!(reply.status, 200, "{}: {}", case.id, reply.text());
             let checked_as = if case.is_stream { reference::check_stream } else { reference::check_whole };

@@ -10,8 +10,22 @@ pub struct Maker {
 }
 
 const OWN: [&str; 6] = ["route", "tags", "trace", "preset", "providerOptions", "debug"];
-const NUMBERS: [&str; 14] =
-    ["0", "-0", "0.0", "1.000", "1e400", "-1E-400", "9007199254740993", "123456789012345678901234567890", "1e+2", "2.5E0", "0.1", "-7", "1E5", "3"];
+const NUMBERS: [&str; 14] = [
+    "0",
+    "-0",
+    "0.0",
+    "1.000",
+    "1e400",
+    "-1E-400",
+    "9007199254740993",
+    "123456789012345678901234567890",
+    "1e+2",
+    "2.5E0",
+    "0.1",
+    "-7",
+    "1E5",
+    "3",
+];
 
 impl Maker {
     pub fn new(seed: u64) -> Maker {
@@ -40,7 +54,11 @@ impl Maker {
         }
         if self.one_in(8) {
             let include = if self.one_in(2) { "true" } else { "false" };
-            let usage = if self.one_in(2) { format!("{{\"include\":{include}}}") } else { format!("{{ \"x\":1 , \"include\" :{include}}}") };
+            let usage = if self.one_in(2) {
+                format!("{{\"include\":{include}}}")
+            } else {
+                format!("{{ \"x\":1 , \"include\" :{include}}}")
+            };
             fields.push(("usage".to_owned(), usage));
         }
         for at in 0..self.below(6) {
@@ -73,7 +91,11 @@ impl Maker {
         for _ in 0..1 + self.below(4) {
             let text = self.string(40);
             let more = self.value(2);
-            turns.push(format!("{{{}\"role\":\"user\",{}\"content\":{text},\"x\":{more}}}", self.space(), self.space()));
+            turns.push(format!(
+                "{{{}\"role\":\"user\",{}\"content\":{text},\"x\":{more}}}",
+                self.space(),
+                self.space()
+            ));
         }
         if self.made.is_multiple_of(200) {
             turns.push(format!("{{\"role\":\"user\",\"content\":\"{}\"}}", "a\\u00e9b ".repeat(125_000)));
@@ -103,7 +125,13 @@ impl Maker {
         for (at, (name, value)) in fields.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let name = self.spelled(name);
-            text.push_str(&format!("{comma}{}{name}{}:{}{value}{}", self.space(), self.space(), self.space(), self.space()));
+            text.push_str(&format!(
+                "{comma}{}{name}{}:{}{value}{}",
+                self.space(),
+                self.space(),
+                self.space(),
+                self.space()
+            ));
         }
         text.push('}');
         text
@@ -136,8 +164,9 @@ impl Maker {
             5 => {
                 // Names inside may be the ones that are acted on at the top, and may come twice.
                 let names = ["model", "stream", "messages", "x", "x", "route"];
-                let fields: Vec<(String, String)> =
-                    (0..self.below(4)).map(|_| (names[self.below(names.len())].to_owned(), self.value(depth - 1))).collect();
+                let fields: Vec<(String, String)> = (0..self.below(4))
+                    .map(|_| (names[self.below(names.len())].to_owned(), self.value(depth - 1)))
+                    .collect();
                 self.object(&fields)
             }
             _ => {
@@ -153,8 +182,26 @@ impl Maker {
     }
 
     fn string(&mut self, most: usize) -> String {
-        let pieces =
-            ["a", "\\n", "\\\"", "\\\\", "\\u0041", "\\uD83D\\uDE42", "🙂", "é", "\\/", "{", "}", "data: ", "[DONE]", " ", "\\u0000", "\u{2028}", "\"model\"", ","];
+        let pieces = [
+            "a",
+            "\\n",
+            "\\\"",
+            "\\\\",
+            "\\u0041",
+            "\\uD83D\\uDE42",
+            "🙂",
+            "é",
+            "\\/",
+            "{",
+            "}",
+            "data: ",
+            "[DONE]",
+            " ",
+            "\\u0000",
+            "\u{2028}",
+            "\"model\"",
+            ",",
+        ];
         let mut text = "\"".to_owned();
         for _ in 0..self.below(most) {
             let piece = pieces[self.below(pieces.len())];

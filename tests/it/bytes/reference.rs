@@ -6,8 +6,22 @@ use tollgate_tests::lexical::{self, Member};
 
 /// The gateway's own fields, which do not go upstream.
 const OWN: &[&str] = &[
-    "provider", "provider_preferences", "models", "fallbacks", "route", "transforms", "plugins", "preset", "session_id", "trace",
-    "tags", "priority", "timeout", "debug", "include_reasoning", "providerOptions",
+    "provider",
+    "provider_preferences",
+    "models",
+    "fallbacks",
+    "route",
+    "transforms",
+    "plugins",
+    "preset",
+    "session_id",
+    "trace",
+    "tags",
+    "priority",
+    "timeout",
+    "debug",
+    "include_reasoning",
+    "providerOptions",
 ];
 
 type Checked = Result<(), String>;
@@ -62,7 +76,9 @@ pub fn check_request(sent: &[u8], arrived: &[u8], upstream_model: &str) -> Check
         "model" => !sent.members.iter().any(|member| member.name == "model"),
         _ => false,
     };
-    let goes = |member: &Member| OWN.contains(&member.name.as_str()) || (member.name == "usage" && is_only_include(sent.of(&member.value)));
+    let goes = |member: &Member| {
+        OWN.contains(&member.name.as_str()) || (member.name == "usage" && is_only_include(sent.of(&member.value)))
+    };
     let value = |old: &Member, new: &Member| -> Checked {
         let (was, is) = (sent.of(&old.value), arrived.of(&new.value));
         match old.name.as_str() {
@@ -151,7 +167,13 @@ fn is_only_include(value: &[u8]) -> bool {
 
 fn check_without_include(was: &[u8], is: &[u8]) -> Checked {
     let (old, new) = (Object::read(was), Object::read(is));
-    align(&old, &new, |member| member.name == "include", |_| false, |one, other| same(old.of(&one.value), new.of(&other.value), &one.name))
+    align(
+        &old,
+        &new,
+        |member| member.name == "include",
+        |_| false,
+        |one, other| same(old.of(&one.value), new.of(&other.value), &one.name),
+    )
 }
 
 /// `include_usage` may be turned on or put in; a value that is no object may be replaced as a whole.
@@ -209,10 +231,16 @@ fn check_answer(made: &[u8], came: &[u8], public_model: &str, is_priced: bool) -
 fn check_usage(was: &[u8], is: &[u8], is_priced: bool) -> Checked {
     const OURS: [&str; 3] = ["cost", "is_byok", "cost_details"];
     let (old, new) = (Object::read(was), Object::read(is));
-    align(&old, &new, |_| false, |name| OURS.contains(&name), |one, other| match one.name.as_str() {
-        name if OURS.contains(&name) => Ok(()),
-        name => same(old.of(&one.value), new.of(&other.value), name),
-    })?;
+    align(
+        &old,
+        &new,
+        |_| false,
+        |name| OURS.contains(&name),
+        |one, other| match one.name.as_str() {
+            name if OURS.contains(&name) => Ok(()),
+            name => same(old.of(&one.value), new.of(&other.value), name),
+        },
+    )?;
     if is_priced && !OURS.iter().all(|name| has_member(is, name)) {
         return Err(format!("no cost in {}", String::from_utf8_lossy(is)));
     }
@@ -246,8 +274,10 @@ pub fn check_stream(made: &[u8], came: &[u8], public_model: &str, wants_usage: b
 
 fn is_usage_only(data: &[u8]) -> bool {
     let object = Object::read(data);
-    let value = |name: &str| object.members.iter().find(|member| member.name == name).map(|member| object.of(&member.value));
-    let has_choices = value("choices").is_some_and(|choices| choices.iter().filter(|byte| !byte.is_ascii_whitespace()).count() > 2);
+    let value =
+        |name: &str| object.members.iter().find(|member| member.name == name).map(|member| object.of(&member.value));
+    let has_choices =
+        value("choices").is_some_and(|choices| choices.iter().filter(|byte| !byte.is_ascii_whitespace()).count() > 2);
     value("usage").is_some_and(|usage| usage.starts_with(b"{")) && !has_choices
 }
 

@@ -23,7 +23,10 @@ async fn a_preflight_needs_no_key_on_any_route() {
         for route in ["chat/completions", "models", "models/lab/plain", "credits", "generation"] {
             let reply = stranger.send(preflight(&format!("{prefix}/{route}"))).await;
             assert!(matches!(reply.status, 200 | 204), "{prefix}/{route}: {}", reply.status);
-            assert!(["*", "https://app.example.com"].contains(&reply.header("access-control-allow-origin")), "{reply:?}");
+            assert!(
+                ["*", "https://app.example.com"].contains(&reply.header("access-control-allow-origin")),
+                "{reply:?}"
+            );
             let allowed = reply.header("access-control-allow-headers").to_ascii_lowercase();
             for name in WANTED.split(',') {
                 assert!(allowed.contains(name), "{name} is not in {allowed}");
@@ -38,7 +41,8 @@ async fn a_preflight_needs_no_key_on_any_route() {
 async fn answers_and_errors_are_open_to_pages_and_their_ids_readable() {
     let house = House::lab().await;
     let org = house.org("1.00").await;
-    let chat = |model: &str| Ask::json("/v1/chat/completions", &hello(model)).header("origin", "https://app.example.com");
+    let chat =
+        |model: &str| Ask::json("/v1/chat/completions", &hello(model)).header("origin", "https://app.example.com");
     for (key, ask, status) in [
         (org.key.as_str(), chat("lab/plain"), 200),
         (org.key.as_str(), chat("nobody/nothing"), 404),
@@ -46,7 +50,10 @@ async fn answers_and_errors_are_open_to_pages_and_their_ids_readable() {
         ("", Ask::get("/nowhere").header("origin", "https://app.example.com"), 404),
     ] {
         let reply = house.client(0, key).send(ask).await.expect(status);
-        assert!(["*", "https://app.example.com"].contains(&reply.header("access-control-allow-origin")), "{status}: {reply:?}");
+        assert!(
+            ["*", "https://app.example.com"].contains(&reply.header("access-control-allow-origin")),
+            "{status}: {reply:?}"
+        );
         let exposed = reply.header("access-control-expose-headers").to_ascii_lowercase();
         for name in ["x-request-id", "retry-after", "x-ratelimit-remaining-requests"] {
             assert!(exposed.contains(name), "{name} is not in {exposed}");

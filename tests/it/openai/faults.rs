@@ -67,7 +67,8 @@ async fn credits_used_up_is_402_and_names_what_is_affordable() {
 async fn a_model_that_is_not_there_or_not_allowed_is_said() {
     let house = House::lab().await;
     let org = house.org("1.00").await;
-    let limited = house.admin(&["keys", "create", "--org", &org.id, "--name", "some", "--allow-model", "lab/pl*"]).await;
+    let limited =
+        house.admin(&["keys", "create", "--org", &org.id, "--name", "some", "--allow-model", "lab/pl*"]).await;
     let limited = house.client(0, limited["key"].as_str().unwrap());
     for prefix in PREFIXES {
         let chat = format!("{prefix}/chat/completions");
@@ -100,7 +101,8 @@ async fn a_budget_used_up_is_a_permission_error() {
 async fn a_rate_limit_has_all_its_headers() {
     let house = House::lab().await;
     let org = house.org("1.00").await;
-    let key = house.admin(&["keys", "create", "--org", &org.id, "--name", "slow", "--rpm", "5", "--tpm", "100000"]).await;
+    let key =
+        house.admin(&["keys", "create", "--org", &org.id, "--name", "slow", "--rpm", "5", "--tpm", "100000"]).await;
     let client = house.client(0, key["key"].as_str().unwrap());
     let mut remaining = 5;
     let refused = loop {
@@ -119,7 +121,8 @@ async fn a_rate_limit_has_all_its_headers() {
         }
     };
     is_fault(&refused, "/v1", 429, "rate_limit_error", "rate_limit_exceeded");
-    let (seconds, ms): (u64, u64) = (refused.header("retry-after").parse().unwrap(), refused.header("retry-after-ms").parse().unwrap());
+    let (seconds, ms): (u64, u64) =
+        (refused.header("retry-after").parse().unwrap(), refused.header("retry-after-ms").parse().unwrap());
     assert!((1..=60).contains(&seconds) && ms > 0 && ms <= seconds * 1000, "{seconds} s, {ms} ms");
     assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
     assert_ne!(refused.header("x-should-retry"), "false");
@@ -145,10 +148,14 @@ async fn odd_heads_get_an_answer_and_not_a_dropped_connection() {
         let mut socket = tokio::net::TcpStream::connect(&address).await.unwrap();
         let _ = socket.write_all(head.as_bytes()).await;
         let mut answer = Vec::new();
-        let read = tokio::time::timeout(tollgate_tests::wait::SOON, socket.read_to_end(&mut answer)).await.expect("an end");
+        let read =
+            tokio::time::timeout(tollgate_tests::wait::SOON, socket.read_to_end(&mut answer)).await.expect("an end");
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let kind = head.get(..12).unwrap_or_default().to_owned();
         // Some of these end in a reset once the answer is out, since the rest of the request is never read.
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) || (read.is_err() && status != "400"), "{kind}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")) || (read.is_err() && status != "400"),
+            "{kind}: {answer}"
+        );
     }
 }

@@ -17,7 +17,11 @@ async fn a_refusal_of_the_request_itself_passes_with_the_providers_words() {
         let solo = house.solo();
         let tag = house.fake.script(Reply::error(status, "temperature must be below 2"));
         let reply = house.client(0, &org.key).chat(&scripted(&solo.model, &tag)).await.expect(status);
-        assert!(reply.json()["error"]["message"].as_str().unwrap().contains("temperature must be below 2"), "{}", reply.text());
+        assert!(
+            reply.json()["error"]["message"].as_str().unwrap().contains("temperature must be below 2"),
+            "{}",
+            reply.text()
+        );
         assert_eq!(house.fake.tagged(&tag).len(), 1, "a request that is wrong was tried again");
     }
 }
@@ -83,7 +87,11 @@ async fn whatever_a_provider_breaks_the_caller_gets_an_error_it_can_read() {
             assert!(previous >= 1, "{what}: no previous_errors in {error}");
             assert!(!reply.text().contains("<html"), "{what}: {}", reply.text());
             let record = house.usage_of(&org.id, &request_id(&reply)).await;
-            assert_eq!((&record["cost"], &record["status"]), (&json!("0.000000000"), &json!(reply.status)), "{what}: {record}");
+            assert_eq!(
+                (&record["cost"], &record["status"]),
+                (&json!("0.000000000"), &json!(reply.status)),
+                "{what}: {record}"
+            );
         }
     }
 }

@@ -12,7 +12,8 @@ async fn chat_answers_under_three_prefixes() {
     let org = house.org("1.00").await;
     let client = house.client(0, &org.key);
     for prefix in PREFIXES {
-        let reply = client.send(Ask::json(&format!("{prefix}/chat/completions"), &hello("lab/plain"))).await.expect(200);
+        let reply =
+            client.send(Ask::json(&format!("{prefix}/chat/completions"), &hello("lab/plain"))).await.expect(200);
         let body = reply.json();
         assert_eq!(body["object"], "chat.completion", "{prefix}");
         assert_eq!(body["model"], "lab/plain", "{prefix}");
@@ -82,7 +83,13 @@ async fn models_are_listed_with_their_prices() {
     let client = house.client(0, &org.key);
     for prefix in PREFIXES {
         let list = client.get(&format!("{prefix}/models")).await.expect(200).json();
-        let model = list["data"].as_array().unwrap().iter().find(|model| model["id"] == "lab/plain").expect("lab/plain is listed").clone();
+        let model = list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|model| model["id"] == "lab/plain")
+            .expect("lab/plain is listed")
+            .clone();
         assert_eq!(model["object"], "model", "{prefix}");
         assert!(model["created"].is_i64(), "{prefix}");
         assert_eq!(model["owned_by"], "lab", "{prefix}");
@@ -161,10 +168,12 @@ async fn a_key_is_accepted_in_every_form() {
         stranger.send(ask).await.expect(200);
     }
     stranger.get(&format!("/v1/models?key={}", org.key)).await.expect(200);
-    let both = Ask::get("/v1/models").header("authorization", &format!("Bearer {}", org.key)).header("x-api-key", &org.key);
+    let both =
+        Ask::get("/v1/models").header("authorization", &format!("Bearer {}", org.key)).header("x-api-key", &org.key);
     stranger.send(both).await.expect(200);
     let other = house.org("").await;
-    let differing = Ask::get("/v1/models").header("authorization", &format!("Bearer {}", org.key)).header("x-api-key", &other.key);
+    let differing =
+        Ask::get("/v1/models").header("authorization", &format!("Bearer {}", org.key)).header("x-api-key", &other.key);
     stranger.send(differing).await.expect(401);
 }
 

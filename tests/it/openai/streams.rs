@@ -76,7 +76,10 @@ async fn usage_that_rides_on_another_chunk_stays_and_has_the_cost() {
         let chunks = house.client(0, &org.key).stream(&streamed("lab/plain", &tag)).await.rest().await.chunks();
         let finish = chunks.iter().find(|chunk| chunk["choices"][0]["finish_reason"] == "stop").expect("a finish");
         assert_eq!(nano_of_number(&finish["usage"]["cost"]), ODD.cost(TOKENS), "{usage:?}: {finish}");
-        assert!(chunks.iter().all(|chunk| chunk["choices"] != json!([])), "{usage:?}: a usage-only chunk that nobody asked for");
+        assert!(
+            chunks.iter().all(|chunk| chunk["choices"] != json!([])),
+            "{usage:?}: a usage-only chunk that nobody asked for"
+        );
     }
 }
 
@@ -119,10 +122,17 @@ async fn a_stream_that_fails_ends_in_one_error_event() {
                 assert_eq!(last["object"], "chat.completion.chunk", "{ending:?}: {last}");
             } else {
                 assert_eq!(last.as_object().unwrap().len(), 1, "{ending:?}: more than an error: {last}");
-                assert!(chunks.iter().all(|chunk| chunk["choices"][0]["finish_reason"].is_null()), "{ending:?}: a finish");
+                assert!(
+                    chunks.iter().all(|chunk| chunk["choices"][0]["finish_reason"].is_null()),
+                    "{ending:?}: a finish"
+                );
             }
             let record = house.usage_of(&org.id, &id).await;
-            assert_eq!((&record["cost"], &record["outcome"]), (&json!("0.000000000"), &json!("upstream_cut")), "{ending:?}: {record}");
+            assert_eq!(
+                (&record["cost"], &record["outcome"]),
+                (&json!("0.000000000"), &json!("upstream_cut")),
+                "{ending:?}: {record}"
+            );
         }
     }
 }
@@ -168,7 +178,10 @@ async fn a_silent_provider_is_bridged_with_comments() {
     assert_eq!(told.content(), "toll".repeat(3));
 
     // Asked to wait instead, it commits to nothing until there is something.
-    let ask = Ask::json("/v1/chat/completions", &streamed("lab/plain", &house.fake.script(Answer::of(12, 3).first_byte(Duration::from_millis(700)))));
+    let ask = Ask::json(
+        "/v1/chat/completions",
+        &streamed("lab/plain", &house.fake.script(Answer::of(12, 3).first_byte(Duration::from_millis(700)))),
+    );
     let told = client.open(ask.header("x-tollgate-keepalive", "off")).await.stream().await.rest().await;
     assert!(told.events.iter().all(|event| event.comment.is_none()));
 
@@ -186,7 +199,8 @@ async fn http_2_is_spoken_on_the_same_port() {
     let org = house.org("1.00").await;
     let client = house.client(0, &org.key);
     let socket = tokio::net::TcpStream::connect(client.authority()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
     let task = tokio::spawn(connection);
     let asks = (0..4).map(|_| {
         let request = http::Request::post(format!("{}/v1/chat/completions", client.base()))

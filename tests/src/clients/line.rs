@@ -72,7 +72,8 @@ impl Line {
     /// Asks and reads the whole answer. The connection is kept if the server keeps it.
     pub async fn send(&mut self, ask: Ask) -> Result<Reply, Lost> {
         let mut wire = self.take().await?;
-        let answer = wire.sender.send_request(self.request(ask)).await.map_err(|error| Lost::at("no answer", &error))?;
+        let answer =
+            wire.sender.send_request(self.request(ask)).await.map_err(|error| Lost::at("no answer", &error))?;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.map_err(|error| Lost::at("the answer broke off", &error))?.to_bytes();
         if head.headers.get(header::CONNECTION).is_none_or(|value| value != "close") {
@@ -84,13 +85,15 @@ impl Line {
     /// Asks and returns with the head of the answer; the connection goes with it.
     pub async fn open(&mut self, ask: Ask) -> Result<Open, Lost> {
         let mut wire = self.take().await?;
-        let answer = wire.sender.send_request(self.request(ask)).await.map_err(|error| Lost::at("no answer", &error))?;
+        let answer =
+            wire.sender.send_request(self.request(ask)).await.map_err(|error| Lost::at("no answer", &error))?;
         let (head, body) = answer.into_parts();
         Ok(Open { status: head.status.as_u16(), headers: head.headers, body, hold: wire.task })
     }
 
     fn request(&self, ask: Ask) -> Request<Full<Bytes>> {
-        let mut request = Request::builder().method(ask.method).uri(ask.path).header(header::HOST, self.client.authority());
+        let mut request =
+            Request::builder().method(ask.method).uri(ask.path).header(header::HOST, self.client.authority());
         let has_key = ask.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         if !self.client.key.is_empty() && !has_key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.client.key));
@@ -126,11 +129,8 @@ async fn handshake<I>(io: I) -> Result<Wire, Lost>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(200)
-        .handshake(io)
-        .await
-        .map_err(|error| Lost::at("handshake", &error))?;
+    let (sender, connection) =
+        http1::Builder::new().max_headers(200).handshake(io).await.map_err(|error| Lost::at("handshake", &error))?;
     let task = tokio::spawn(async move {
         // Its errors come out at the request as well.
         let _ = connection.await;

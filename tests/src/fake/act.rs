@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Shared;
 use super::script::{Answer, Ending, Pace, Reply, Usage};
 use super::truth::{End, Served};
 use super::wire::{Wire, head};
-use super::Shared;
 use crate::money::Tokens;
 
 /// The gateway's own headers would be noise in a test that compares; a real one's are there to be filtered.
-const RATE_HEADERS: [(&str, &str); 2] = [("x-ratelimit-limit-requests", "10000"), ("x-ratelimit-remaining-requests", "9999")];
+const RATE_HEADERS: [(&str, &str); 2] =
+    [("x-ratelimit-limit-requests", "10000"), ("x-ratelimit-remaining-requests", "9999")];
 const HUGE_LINE_BYTES: usize = 24 << 20;
 
 /// Why a connection is over.
@@ -101,7 +102,8 @@ async fn whole(wire: &mut Wire, served: &Served, answer: &Answer) -> io::Result<
     let body = body.to_string();
     let length = body.len().to_string();
     let keep = if answer.keeps { "keep-alive" } else { "close" };
-    let mut headers = vec![("content-type", "application/json"), ("content-length", length.as_str()), ("connection", keep)];
+    let mut headers =
+        vec![("content-type", "application/json"), ("content-length", length.as_str()), ("connection", keep)];
     headers.extend(RATE_HEADERS);
     let half = if answer.ending == Ending::Good { body.len() } else { body.len() / 2 };
     wire.write(&[&head(200, &headers)[..], &body.as_bytes()[..half]].concat()).await?;

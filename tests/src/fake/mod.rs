@@ -70,8 +70,12 @@ impl Fake {
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let inner = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("fake-upstream".to_owned()).spawn(move || run(listener, inner)).expect("a thread");
-        let refused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|gone| gone.local_addr()).expect("a free port");
+        let thread = std::thread::Builder::new()
+            .name("fake-upstream".to_owned())
+            .spawn(move || run(listener, inner))
+            .expect("a thread");
+        let refused =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|gone| gone.local_addr()).expect("a free port");
         Fake { address, shared, thread: Some(thread), black_hole: BlackHole::dig(), refused }
     }
 

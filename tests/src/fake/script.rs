@@ -79,7 +79,13 @@ impl Reply {
     }
 
     pub fn json(status: u16, body: &str) -> Reply {
-        Reply::Bytes { status, content_type: "application/json", headers: Vec::new(), body: body.as_bytes().to_vec(), piece: usize::MAX }
+        Reply::Bytes {
+            status,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+            piece: usize::MAX,
+        }
     }
 
     /// 429 with `Retry-After`, or without.
@@ -96,7 +102,13 @@ impl Reply {
     /// A page of a machine in between.
     pub fn html_502() -> Reply {
         let body = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n";
-        Reply::Bytes { status: 502, content_type: "text/html", headers: Vec::new(), body: body.to_vec(), piece: usize::MAX }
+        Reply::Bytes {
+            status: 502,
+            content_type: "text/html",
+            headers: Vec::new(),
+            body: body.to_vec(),
+            piece: usize::MAX,
+        }
     }
 
     /// Recorded bytes.

@@ -71,7 +71,9 @@ impl Wire {
         self.ahead.drain(..end + 4);
         let mut lines = head.lines();
         let mut first = lines.next().unwrap_or_default().split(' ');
-        let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
         let mut asked = Asked {
             method: first.next().unwrap_or_default().to_owned(),
             path: first.next().unwrap_or_default().to_owned(),
@@ -114,7 +116,8 @@ impl Wire {
             };
             let line = self.exactly(end + 2).await?;
             let digits = std::str::from_utf8(&line[..end]).map_err(io::Error::other)?;
-            let length = usize::from_str_radix(digits.split(';').next().unwrap_or_default().trim(), 16).map_err(io::Error::other)?;
+            let length = usize::from_str_radix(digits.split(';').next().unwrap_or_default().trim(), 16)
+                .map_err(io::Error::other)?;
             let chunk = self.exactly(length + 2).await?;
             if length == 0 {
                 return Ok(body);
@@ -152,7 +155,8 @@ impl Wire {
 }
 
 pub(super) fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {status} Fake\r\nx-request-id: upstream-request\r\nopenai-organization: fake-org\r\n");
+    let mut text =
+        format!("HTTP/1.1 {status} Fake\r\nx-request-id: upstream-request\r\nopenai-organization: fake-org\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -52,7 +52,8 @@ impl Postgres {
     }
 
     fn url(&self) -> String {
-        let (base, options) = self.server.split_once('?').map_or((self.server.as_str(), ""), |(base, rest)| (base, rest));
+        let (base, options) =
+            self.server.split_once('?').map_or((self.server.as_str(), ""), |(base, rest)| (base, rest));
         let host = base.rsplit_once('/').filter(|(left, _)| !left.ends_with('/')).map_or(base, |(left, _)| left);
         let options = if options.is_empty() { String::new() } else { format!("?{options}") };
         format!("{host}/{}{options}", self.name)

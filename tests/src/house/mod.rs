@@ -54,7 +54,15 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { proxies: 1, demo: false, apply: Vec::new(), control: String::new(), proxy: String::new(), is_tls: false, ca: None }
+        Setup {
+            proxies: 1,
+            demo: false,
+            apply: Vec::new(),
+            control: String::new(),
+            proxy: String::new(),
+            is_tls: false,
+            ca: None,
+        }
     }
 }
 
@@ -504,7 +512,8 @@ pub async fn run(command: Command) -> Said {
     let what = format!("{command:?}");
     let mut command = tokio::process::Command::from(command);
     command.stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = wait::within(&what, CALL_LIMIT, command.output()).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let output =
+        wait::within(&what, CALL_LIMIT, command.output()).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("text on stdout"),
