@@ -57,7 +57,9 @@ async fn lend_once(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Resul
     let now = app.now();
     let mut posting = app.store.post(Actor::Task("lender"), now).await?;
     let mark = posting.mark(&asker.proxy, asker.epoch).await?;
-    let asker = Asker { newest_epoch: mark.newest_epoch, ..asker.clone() };
+    // A life that has said it is over may not borrow again: a late ask would strand what it gets.
+    let newest_epoch = if mark.drained { BootEpoch(asker.epoch.0.saturating_add(1)) } else { mark.newest_epoch };
+    let asker = Asker { newest_epoch: newest_epoch.max(mark.newest_epoch), ..asker.clone() };
     let ids: Vec<PoolId> = asks.iter().map(|ask| ask.pool).collect();
     let pools: HashMap<PoolId, store::Pool> = posting
         .pools(&ids, Whose::All(&asker.proxy, asker.epoch))
@@ -113,13 +115,15 @@ fn write(posting: &mut Posting, asker: &Asker, ask: &Ask, pool: &store::Pool, de
     if decision.revived > 0 {
         posting.revive(pool.id, proxy, epoch)?;
     }
-    if decision.returned > 0 {
+    // A return that a charge overtook moves nothing and still changes the row.
+    if own.is_some_and(|lease| decision.lease.returned_total > lease.returned_total.nano()) {
         posting.take_back(pool.id, proxy, epoch, Money::from_nano(decision.lease.returned_total))?;
     }
     if decision.granted > 0 {
         // What only the proxy knows of (the database came back from a backup) is booked as it is; the rest is lent.
-        let known = posting.acknowledge(pool.id, proxy, epoch, Money::from_nano(ask.granted_total))?;
-        let rest = Money::from_nano(decision.granted).minus(known).unwrap_or(Money::ZERO);
+        posting.acknowledge(pool.id, proxy, epoch, Money::from_nano(ask.granted_total))?;
+        let wanted = Money::from_nano(decision.lease.granted_total);
+        let rest = wanted.minus(posting.granted_total(pool.id, proxy, epoch)?).unwrap_or(Money::ZERO);
         if rest > Money::ZERO {
             posting.lend(pool.id, proxy, epoch, rest)?;
         }

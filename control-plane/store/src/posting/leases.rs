@@ -139,6 +139,11 @@ impl Posting {
         Ok(covered)
     }
 
+    /// What a life of a proxy was lent of a pool in all, as this posting would leave it; nothing without a lease.
+    pub fn granted_total(&mut self, pool: PoolId, proxy: &ProxyId, epoch: BootEpoch) -> Result<Money> {
+        Ok(self.find_lease(&pool, proxy, epoch)?.map_or(Money::ZERO, |lease| lease.granted_total))
+    }
+
     /// Notes the sequence of the message that asked for this pool, if a lease is there.
     pub fn note_sequence(&mut self, pool: PoolId, proxy: &ProxyId, epoch: BootEpoch, sequence: u64) -> Result<()> {
         if let Some(lease) = self.find_lease(&pool, proxy, epoch)?.filter(|lease| lease.last_sequence < sequence) {
