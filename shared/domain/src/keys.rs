@@ -134,7 +134,7 @@ impl Digest {
     /// Reads 64 hexadecimal digits.
     pub fn parse_hex(text: &str) -> Option<Self> {
         let mut bytes = [0u8; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
         for (slot, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
@@ -232,6 +232,13 @@ mod tests {
         assert_eq!(KeyText::parse(KeyKind::Live, &text).ok().map(|key| key.public_part().len()), Some(18));
         assert!(KeyText::parse(KeyKind::Live, "").is_err());
         assert!(KeyText::parse(KeyKind::Live, "tg_live_ä").is_err());
+    }
+
+    #[test]
+    fn a_digest_has_only_hexadecimal_digits() {
+        // Found by fuzzing: a sign passed as the first digit of a byte.
+        assert_eq!(Digest::parse_hex("2d711642b726b04401627ca9fbac32f5c8530fb190+cc4db02258717921a4881"), None);
+        assert!(Digest::parse_hex(&"ab".repeat(32)).is_some());
     }
 
     #[test]
