@@ -87,9 +87,9 @@ async fn leaving_in_mid_stream_pays_for_what_was_produced() {
     for usage in [Usage::Last, Usage::Running, Usage::Missing] {
         let gate = Gate::default();
         let tag = house.fake.script(Answer::of(12, 50).gated(&gate).usage(usage));
+        gate.let_through(10);
         let mut stream = client.stream(&streamed("lab/plain", &tag)).await;
         let id = stream.header("x-request-id").to_owned();
-        gate.let_through(10);
         for _ in 0..10 {
             stream.next_content().await;
         }
@@ -365,6 +365,7 @@ async fn the_price_of_the_moment_of_admission_applies() {
         house.admin(&["apply", "-f", file.to_str().unwrap()]).await
     };
     apply("1").await;
+    gate.let_through(1);
     let stream = client.stream(&streamed("lab/moving", &tag)).await;
     let id = stream.header("x-request-id").to_owned();
     apply("2").await;

@@ -221,8 +221,8 @@ async fn a_requests_snapshot_does_not_change_under_it() {
     let tag = house.fake.script(tollgate_tests::fake::Answer::of(12, 4).gated(&gate));
     let mut body = scripted("lab/plain", &tag);
     body["stream"] = json!(true);
-    let mut stream = house.client(0, &org.key).stream(&body).await;
     gate.let_through(1);
+    let mut stream = house.client(0, &org.key).stream(&body).await;
     stream.next_content().await;
     house.admin(&["keys", "revoke", &org.key_id, "--wait"]).await;
     gate.open();

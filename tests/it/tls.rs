@@ -114,8 +114,8 @@ async fn both_ports_speak_tls_and_take_new_certificates_while_they_run() {
     let client = house.client(0, &org.key).with_tls(trusting(&inference));
     client.chat(&hello("lab/plain")).await.expect(200);
     let gate = Gate::default();
-    let mut stream = client.stream(&streamed("lab/plain", &house.fake.script(Answer::of(12, 4).gated(&gate)))).await;
     gate.let_through(1);
+    let mut stream = client.stream(&streamed("lab/plain", &house.fake.script(Answer::of(12, 4).gated(&gate)))).await;
     stream.next_content().await;
 
     // In clear there is nothing to be had.

@@ -17,6 +17,11 @@ pub async fn within<F: Future>(what: &str, limit: Duration, future: F) -> F::Out
     }
 }
 
+/// A little time between two looks at something that cannot call back.
+pub async fn moment() {
+    tokio::time::sleep(LOOK_EVERY).await;
+}
+
 /// Looks until there is something; panics when there is nothing within `limit`.
 pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
@@ -25,7 +30,7 @@ pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -
             return found;
         }
         assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
-        tokio::time::sleep(LOOK_EVERY).await;
+        moment().await;
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `purse` | a key's pools as a worker touches them |
 //! | `gate`, `worker` | what all workers share, and what one has to itself |
 //! | `alarm`, `connection`, `framing` | coarse timers, and the state of one client's connection |
+//! | `reuse` | places for the state of requests, used again |
 //! | `upstream/` | connections to providers |
 //! | `spool/` | intents and terminals on disk |
 //! | `sync/` | the link to the controller |
@@ -25,6 +26,7 @@ mod gate;
 mod offers;
 mod pipeline;
 mod purse;
+mod reuse;
 mod server;
 pub mod spool;
 mod start;

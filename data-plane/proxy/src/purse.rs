@@ -15,7 +15,7 @@ use domain::{
 };
 use link::cell::{Cell, Denied, Take};
 
-use crate::{gate::Gate, sync::Funds, worker::Worker};
+use crate::{gate::Gate, pipeline::Visit, sync::Funds, worker::Worker};
 
 /// Keys remembered by one worker; a larger crowd is forgotten all at once and found again.
 const MOST: usize = 65_536;
@@ -143,13 +143,17 @@ pub(crate) struct Holds {
     purse: Rc<Purse>,
     budget: Option<Arc<Cell>>,
     amounts: [i64; Pool::ALL.len()],
+    /// When these holds are taken, on the clock of leases.
+    now_ms: u64,
 }
 
 impl Holds {
     /// Nothing yet. The period of the budget is that of the request's arrival.
-    pub fn of(purse: &Rc<Purse>, worker: &Rc<Worker>, arrived: Timestamp) -> Holds {
-        let budget = purse.budget(arrived, &worker.gate.link.funds);
-        Holds { worker: worker.clone(), purse: purse.clone(), budget, amounts: [0; Pool::ALL.len()] }
+    pub fn of(purse: &Rc<Purse>, visit: &Visit) -> Holds {
+        let worker = &visit.worker;
+        let budget = purse.budget(visit.started_at, &worker.gate.link.funds);
+        let now_ms = u64::try_from(visit.started.as_millis()).unwrap_or(u64::MAX);
+        Holds { worker: worker.clone(), purse: purse.clone(), budget, amounts: [0; Pool::ALL.len()], now_ms }
     }
 
     fn cell(&self, pool: Pool) -> Option<&Arc<Cell>> {
@@ -178,9 +182,8 @@ impl Holds {
 
     /// Takes from what is there; `None` when only the controller can help. A pool that does not apply has enough.
     fn take_now(&mut self, pool: Pool, amount: i64) -> Option<Result<(), Denied>> {
-        let now_ms = self.worker.gate.now_ms();
         let taken = match self.cell(pool) {
-            Some(cell) if amount > 0 => cell.take(amount, now_ms),
+            Some(cell) if amount > 0 => cell.take(amount, self.now_ms),
             _ => return Some(Ok(())),
         };
         match taken {
@@ -202,36 +205,55 @@ impl Holds {
             return result;
         }
         let Some(id) = self.cell(pool).map(|cell| cell.pool()) else { return Ok(()) };
-        self.worker.gate.link.funds.request(id, amount).await?;
+        // Boxed: it is seldom needed, and every request would carry its room.
+        Box::pin(self.worker.gate.link.funds.request(id, amount)).await?;
         self.add(pool, amount);
         Ok(())
     }
 
-    /// Takes money from both pools that hold some, or from none.
+    /// Takes money from both pools, or from none.
     pub async fn take_money(&mut self, amount: Money) -> Result<(), (Pool, Denied)> {
-        let mut more = self.nothing();
-        for pool in Pool::MONEY {
-            more.take(pool, amount.nano()).await.map_err(|denied| (pool, denied))?;
+        if self.take_both(amount) {
+            return Ok(());
         }
+        let more = Box::pin(self.extension(amount)).await?;
         self.join(more);
         Ok(())
     }
 
+    /// Takes money from both pools if both have it right now.
+    fn take_both(&mut self, amount: Money) -> bool {
+        let taken = |result| matches!(result, Some(Ok(())));
+        if !taken(self.take_now(Pool::Budget, amount.nano())) {
+            return false;
+        }
+        if taken(self.take_now(Pool::Credits, amount.nano())) {
+            return true;
+        }
+        self.give_back(Pool::Budget, amount.nano());
+        false
+    }
+
+    fn give_back(&mut self, pool: Pool, amount: i64) {
+        self.add(pool, -amount);
+        if self.cell(pool).is_some_and(|cell| cell.put(amount)) {
+            self.worker.gate.link.funds.wake();
+        }
+    }
+
     /// More money from what is there, from both pools or from none.
     pub fn extend_now(&mut self, amount: Money) -> bool {
-        let mut more = self.nothing();
-        let taken = Pool::MONEY.into_iter().all(|pool| matches!(more.take_now(pool, amount.nano()), Some(Ok(()))));
-        if taken {
-            self.join(more);
-        }
-        taken
+        self.now_ms = self.worker.gate.now_ms();
+        self.take_both(amount)
     }
 
     /// The same with the controller's help, as a value of its own that is to be joined.
     pub fn extension(&self, amount: Money) -> impl Future<Output = Result<Holds, (Pool, Denied)>> + use<> {
         let mut more = self.nothing();
         async move {
-            more.take_money(amount).await?;
+            for pool in Pool::MONEY {
+                more.take(pool, amount.nano()).await.map_err(|denied| (pool, denied))?;
+            }
             Ok(more)
         }
     }
@@ -242,6 +264,7 @@ impl Holds {
             purse: self.purse.clone(),
             budget: self.budget.clone(),
             amounts: [0; Pool::ALL.len()],
+            now_ms: self.worker.gate.now_ms(),
         }
     }
 

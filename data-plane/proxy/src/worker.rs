@@ -5,13 +5,15 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use codec::{AnswerEdits, Dialect, Receipt, RequestEdits};
-use domain::{pricing::cost, snapshot::Snapshot, usage::TokenUsage};
-use runtime::shutdown::Phase;
+use domain::{pricing::cost, snapshot::Snapshot, time::Timestamp, usage::TokenUsage};
+use http::HeaderMap;
+use runtime::{clock::Clock, shutdown::Phase};
 
 use crate::{
     alarm::{Alarms, Ticks},
@@ -19,11 +21,17 @@ use crate::{
     connection::Load,
     gate::Gate,
     offers::{Offer, Shelf, View},
+    pipeline::{Answered, Attempts, Chat, Ran},
     purse::Purses,
+    reuse::Pool,
     spool::SpoolWriter,
     telemetry::Tally,
     upstream::Upstream,
 };
+
+/// Header maps that are kept for later, and the most room that one of them may have.
+const SPARE: usize = 64;
+const SPARE_ROOM: usize = 64;
 
 /// The state of one worker thread.
 pub(crate) struct Worker {
@@ -41,10 +49,24 @@ pub(crate) struct Worker {
     /// How often one is sent.
     pub comment_every: Ticks,
     pub purses: RefCell<Purses>,
+    /// Places for chats and for their attempts.
+    pub chats: Rc<Pool<Chat, Answered>>,
+    pub runs: Rc<Pool<Attempts, Ran>>,
+    spare_headers: RefCell<Vec<HeaderMap>>,
+    /// What the wall clock is ahead of the other one, looked at from time to time: a request then needs to read one only.
+    ahead_us: Cell<i64>,
     /// Where the proxy is on its way down.
     pub phase: Cell<Phase>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     shelf: RefCell<Shelf>,
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn ahead_us(clock: &dyn Clock) -> i64 {
+    clock.now_us().saturating_sub(micros(clock.monotonic()))
 }
 
 impl Worker {
@@ -67,6 +89,10 @@ impl Worker {
             comment: dialect.encode_keep_alive(&gate.settings.keepalive.text),
             comment_every: Ticks::of(gate.settings.keepalive.interval.get()),
             purses: RefCell::default(),
+            chats: Pool::of(Chat::serve),
+            runs: Pool::of(Attempts::run),
+            spare_headers: RefCell::default(),
+            ahead_us: Cell::new(ahead_us(&*gate.clock)),
             phase: Cell::new(Phase::Serving),
             gate,
         }))
@@ -83,6 +109,25 @@ impl Worker {
         self.shelf.borrow_mut().offer(view, name)
     }
 
+    /// The time on the wall at a moment of the clock that does not jump.
+    pub fn wall(&self, monotonic: Duration) -> Timestamp {
+        Timestamp::from_us(micros(monotonic).saturating_add(self.ahead_us.get()))
+    }
+
+    /// An empty header map with room.
+    pub fn spare_headers(&self) -> HeaderMap {
+        self.spare_headers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a header map that has done its work, for the next one who needs room.
+    pub fn keep_headers(&self, mut headers: HeaderMap) {
+        headers.clear();
+        let mut spare = self.spare_headers.borrow_mut();
+        if spare.len() < SPARE && headers.capacity() <= SPARE_ROOM {
+            spare.push(headers);
+        }
+    }
+
     /// Whether answers should tell clients not to come back on the same connection.
     pub fn is_leaving(&self) -> bool {
         self.phase.get() >= Phase::LameDuck
@@ -91,6 +136,7 @@ impl Worker {
     /// Looks after the caches: old snapshots and unused pools are let go even when no request comes.
     pub fn tidy(&self) {
         self.purses.borrow_mut().tidy(self.gate.now_ms());
+        self.ahead_us.set(ahead_us(&*self.gate.clock));
         drop(self.view());
     }
 

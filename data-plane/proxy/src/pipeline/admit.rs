@@ -76,7 +76,7 @@ pub(crate) async fn admit(
     plan: &Plan,
 ) -> Result<Ticket, Refusal> {
     let sizing = Sizing::of(&arrival.scan);
-    let mut holds = Holds::of(purse, &visit.worker, visit.started_at);
+    let mut holds = Holds::of(purse, visit);
     let [first, ..] = &*plan.lanes else { return Err(Refusal::new(FaultCode::NoEndpoints, "No endpoint is left.")) };
     take_rates(&mut holds, &sizing, purse, first).await?;
     let output = take_money(&mut holds, &sizing, plan).await?;
@@ -89,7 +89,7 @@ pub(crate) async fn admit(
             Fault::new(FaultCode::Overloaded, "The gateway cannot take requests right now.").retry_after_ms(1_000),
         )
     })?;
-    Ok(Ticket::open(visit, purse, holds, slot, plan, arrival, sizing, output))
+    Ok(Ticket::open(visit, purse, holds, slot, arrival, sizing, output))
 }
 
 async fn take_rates(holds: &mut Holds, sizing: &Sizing, purse: &Purse, lane: &Lane) -> Result<(), Refusal> {

@@ -42,9 +42,6 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
      x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
 );
 
-/// Room for the headers of an answer, so that the map is made once.
-const HEADERS: usize = 16;
-
 /// The answer of a model.
 pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
     match answer {
@@ -147,7 +144,7 @@ fn retry_headers(headers: &mut HeaderMap, fault: &Fault) {
 
 /// The head of any answer. From here on the client is taken to have seen this status.
 fn head(visit: &Visit, status: u16, content_type: HeaderValue) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(HEADERS);
+    let mut headers = visit.worker.spare_headers();
     headers.insert(CONTENT_TYPE, content_type);
     stamp(visit, &mut headers);
     visit.shows(status);
@@ -166,7 +163,7 @@ pub(crate) fn stamp(visit: &Visit, headers: &mut HeaderMap) {
     }
     if let Some(purse) = visit.purse() {
         headers.insert(SERVER_TIMING, timing(visit.added()));
-        rate_headers(headers, purse, visit.worker.gate.now_ms());
+        rate_headers(headers, purse, visit);
     }
     if let Some(limit) = visit.token_limit() {
         headers.insert(MAX_TOKENS, limit.into());
@@ -199,13 +196,31 @@ fn small_number(number: u32) -> HeaderValue {
 
 /// `tollgate;dur=<milliseconds>` with three digits after the point.
 fn timing(added: std::time::Duration) -> HeaderValue {
-    let us = added.as_micros();
-    let text = format!("tollgate;dur={}.{:03}", us / 1_000, us % 1_000);
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("tollgate"))
+    const PREFIX: usize = "tollgate;dur=".len();
+    let us = u32::try_from(added.as_micros()).unwrap_or(u32::MAX);
+    let (ms, rest) = (us / 1_000, us % 1_000);
+    let mut text = *b"tollgate;dur=0000000.000";
+    // Written by hand: this is on every answer, and formatting would cost as much as all other headers together.
+    let digits = [ms / 1_000_000, ms / 100_000, ms / 10_000, ms / 1_000, ms / 100, ms / 10, ms].map(digit);
+    let decimals = [rest / 100, rest / 10, rest].map(digit);
+    let skipped = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len() - 1);
+    let written = digits.iter().skip(skipped).chain(b".").chain(&decimals);
+    let mut end = PREFIX;
+    for (place, byte) in text.iter_mut().skip(PREFIX).zip(written) {
+        *place = *byte;
+        end += 1;
+    }
+    let text = text.get(..end).unwrap_or_default();
+    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("tollgate"))
+}
+
+/// The last decimal digit of a number.
+fn digit(number: u32) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or(0)
 }
 
 /// The limits of a limited key and what is left of them.
-fn rate_headers(headers: &mut HeaderMap, purse: &Purse, now_ms: u64) {
+fn rate_headers(headers: &mut HeaderMap, purse: &Purse, visit: &Visit) {
     const REQUESTS: [HeaderName; 3] = [
         HeaderName::from_static("x-ratelimit-limit-requests"),
         HeaderName::from_static("x-ratelimit-remaining-requests"),
@@ -221,7 +236,7 @@ fn rate_headers(headers: &mut HeaderMap, purse: &Purse, now_ms: u64) {
         let (Some(cell), Some(rate)) = (cell, rate) else { continue };
         // Before the controller has said anything, the bucket is as full as the policy says.
         let (left, reset_ms) = cell
-            .rate(now_ms)
+            .rate(visit.worker.gate.now_ms())
             .map_or((rate.burst, 0), |view| (u64::try_from(view.remaining).unwrap_or(0), view.reset_ms));
         headers.insert(limit, rate.per_minute.into());
         headers.insert(remaining, left.into());
@@ -267,7 +282,9 @@ mod tests {
     #[test]
     fn added_time_is_in_milliseconds() {
         assert_eq!(timing(std::time::Duration::from_micros(42)), "tollgate;dur=0.042");
-        assert_eq!(timing(std::time::Duration::from_micros(12_345)), "tollgate;dur=12.345");
+        for (us, text) in [(0, "0.000"), (12_345, "12.345"), (10_000, "10.000"), (3_600_000_007, "3600000.007")] {
+            assert_eq!(timing(std::time::Duration::from_micros(us)), format!("tollgate;dur={text}"));
+        }
     }
 
     #[test]

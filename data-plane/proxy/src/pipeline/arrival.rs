@@ -33,6 +33,8 @@ const FIRST_ROOM: usize = 1 << 20;
 /// Room that is made for a body of unknown length.
 const UNKNOWN_ROOM: usize = 16 * 1024;
 
+static KEEPALIVE: HeaderName = HeaderName::from_static("x-tollgate-keepalive");
+
 /// A request as it arrived.
 pub(crate) struct Arrival {
     /// The immutable original.
@@ -42,6 +44,13 @@ pub(crate) struct Arrival {
     pub headers: HeaderMap,
     /// The client wants to wait for the head rather than see signs of life.
     pub no_keepalive: bool,
+}
+
+impl Arrival {
+    /// The first model that is asked for, as the caller wrote it.
+    pub fn requested(&self) -> &str {
+        self.scan.model.as_deref().or_else(|| self.scan.fallbacks.first().map(String::as_str)).unwrap_or_default()
+    }
 }
 
 /// How a body is packed.
@@ -57,18 +66,21 @@ pub(crate) async fn receive(visit: &Visit, head: &Parts, body: Incoming) -> Resu
     let packing = match check_head(visit, &head.headers) {
         Ok(packing) => packing,
         Err(refusal) => {
-            discard(visit, head, body).await;
+            Box::pin(discard(visit, head, body)).await;
             return Err(refusal);
         }
     };
     let sent = read(visit, body).await?;
     let body = match packing {
         Packing::Plain => sent,
-        packing => unpack(visit, packing, sent).await?,
+        packing => {
+            let body = Box::pin(unpack(visit, packing, sent)).await?;
+            visit.body_came();
+            body
+        }
     };
-    visit.body_came();
     let scan = visit.worker.dialect.scan(&body)?;
-    let no_keepalive = head.headers.get("x-tollgate-keepalive").is_some_and(|value| value == "off");
+    let no_keepalive = head.headers.get(&KEEPALIVE).is_some_and(|value| value == "off");
     Ok(Arrival { body, scan, headers: passing_headers(&head.headers), no_keepalive })
 }
 
@@ -191,6 +203,7 @@ async fn read(visit: &Visit, mut body: Incoming) -> Result<Bytes, Refusal> {
         }
         whole.extend_from_slice(&data);
     }
+    visit.body_came();
     Ok(whole.freeze())
 }
 
@@ -204,7 +217,11 @@ async fn now_or_later(visit: &Visit, body: &mut Incoming) -> Result<Option<Bytes
         std::task::Poll::Ready(None) => Ok(None),
         std::task::Poll::Ready(Some(Ok(frame))) if frame.is_data() => Ok(frame.into_data().ok()),
         std::task::Poll::Ready(Some(Err(_))) => Err(Refusal::new(FaultCode::InvalidRequest, "The body was cut off.")),
-        _ => Pace::begin(visit).next(body).await,
+        _ => {
+            let first = Pace::begin(visit).next(body).await;
+            visit.body_came();
+            first
+        }
     }
 }
 

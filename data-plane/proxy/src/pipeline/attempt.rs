@@ -3,16 +3,15 @@
 //! preamble are held back until there is output, so that an error inside a 200 can still fall over.
 //! Never touches what the client already has. Next room: `relay`.
 
-use std::{collections::VecDeque, pin::Pin, rc::Rc, time::Duration};
+use std::{collections::VecDeque, pin::pin, rc::Rc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use codec::{AnswerEdits, Receipt, RequestEdits, StreamEnd, StreamPass, Tap, UpstreamError, Whole};
 use domain::{catalog::PriceList, pricing, usage::TokenUsage};
 use http::{
     HeaderMap, HeaderValue, Method, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
 };
-use http_body::Body as _;
 use runtime::telemetry::TRACE;
 use tracing::{Span, field::Empty, info_span};
 
@@ -24,6 +23,7 @@ use super::{
     judge::{self, Miss, Then, Trouble, Verdict},
     plan::Plan,
     relay::{self, Relay},
+    reply::{Pieces, is_event_stream, is_identity, next, read, retry_after},
     settle::{Ending, Reached, Ticket},
 };
 use crate::{
@@ -57,13 +57,16 @@ pub(crate) struct Flow {
     pub ended: Option<StreamEnd>,
 }
 
+/// How it ends.
+pub(crate) type Ran = Result<Answer, Refusal>;
+
 enum Got {
     Whole(Box<Whole>),
     Flow(Box<Flow>),
 }
 
 /// One request on its way along the plan.
-struct Attempts {
+pub(crate) struct Attempts {
     visit: Rc<Visit>,
     arrival: Arrival,
     plan: Plan,
@@ -83,12 +86,13 @@ pub(crate) async fn attempt(
     let patient = !arrival.scan.stream || arrival.no_keepalive || first_sign.is_zero();
     let alarm = visit.worker.alarms.alarm();
     let attempts = Attempts { visit: visit.clone(), arrival, plan, ticket, alarm, misses: Vec::new() };
+    // In a place of its own, since a stream may go on in the body of its answer.
+    let mut run = visit.worker.runs.start(attempts);
     if patient {
-        return Ok(answer::respond(attempts.run().await?));
+        return Ok(answer::respond(run.await?));
     }
-    let mut run: relay::Run = Box::pin(attempts.run());
     let alarm = visit.worker.alarms.alarm();
-    match alarm.limit(visit.worker.alarms.at(first_sign), run.as_mut()).await {
+    match alarm.limit(visit.worker.alarms.at(first_sign), &mut run).await {
         Ok(answer) => Ok(answer::respond(answer?)),
         // The first sign of life commits the answer to 200; the attempts go on inside its body.
         Err(TimeUp) => Ok(answer::committed(visit, relay::Waiting::new(visit, run, alarm))),
@@ -103,7 +107,8 @@ enum Next {
 }
 
 impl Attempts {
-    async fn run(mut self) -> Result<Answer, Refusal> {
+    /// Tries until there is an answer or nothing left to try.
+    pub async fn run(mut self) -> Ran {
         let (mut place, mut repeats) = (0, 0);
         loop {
             let Some(lane) = self.plan.lanes.get(place).cloned() else { return Err(self.give_up()) };
@@ -167,12 +172,12 @@ impl Attempts {
     }
 
     fn answer(self, lane: Rc<Lane>, got: Got) -> Answer {
-        let Attempts { visit, plan, ticket, .. } = self;
+        let Attempts { visit, plan, ticket, arrival, .. } = self;
         lane.counters.count(AttemptResult::Answered);
         match got {
             Got::Whole(whole) => Answer::Whole { visit, ticket, whole },
             Got::Flow(flow) => {
-                let model = plan.public_name(&lane);
+                let model = plan.public_name(&lane, &arrival);
                 Answer::Flow(Box::new(Relay::new(visit, ticket, lane, model, *flow)))
             }
         }
@@ -186,12 +191,13 @@ impl Attempts {
         if self.visit.attempts() == 1 {
             lane.health.earn_repeat();
         }
-        let (span, begun) = (self.span(lane), self.visit.age());
+        let span = self.span(lane);
         let outcome = self.ask(lane, headers).await;
         match &outcome {
             Ok(_) => {
                 let first_output_ms = self.ticket.first_output();
-                lane.health.answered(first_output_ms.saturating_sub(u64::try_from(begun.as_millis()).unwrap_or(0)));
+                let begun_ms = u64::try_from(self.visit.attempt_begun().as_millis()).unwrap_or(0);
+                lane.health.answered(first_output_ms.saturating_sub(begun_ms));
             }
             Err(miss) if !span.is_disabled() => {
                 span.record("error.type", tracing::field::debug(miss.trouble));
@@ -217,8 +223,8 @@ impl Attempts {
     }
 
     fn headers(&self, lane: &Lane) -> Result<HeaderMap, Box<Miss>> {
-        let mut headers = self.arrival.headers.clone();
-        headers.reserve(8);
+        let mut headers = self.visit.worker.spare_headers();
+        headers.extend(self.arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let accept = if self.arrival.scan.stream { HeaderValue::from_static("text/event-stream") } else { JSON };
         headers.insert(ACCEPT, accept);
         headers.insert(ACCEPT_ENCODING, IDENTITY);
@@ -252,14 +258,15 @@ impl Attempts {
     async fn ask(&mut self, lane: &Rc<Lane>, headers: HeaderMap) -> Result<Got, Box<Miss>> {
         let reply = self.send(lane, headers).await?;
         if !reply.status.is_success() {
-            return Err(self.refusal_of(lane, reply).await);
+            return Err(Box::pin(self.refusal_of(lane, reply)).await);
         }
         self.ticket.reached(Reached::Accepted);
         match (is_identity(&reply.headers), is_event_stream(&reply.headers), self.arrival.scan.stream) {
             (true, is, asked) if is == asked => {}
-            (true, false, true) => return Err(self.no_stream(lane, reply).await),
+            (true, false, true) => return Err(Box::pin(self.no_stream(lane, reply)).await),
             _ => return Err(self.miss(lane, Trouble::BadReply, None)),
         }
+        self.visit.worker.keep_headers(reply.headers);
         match self.arrival.scan.stream {
             true => self.prime(lane, reply.body).await.map(Got::Flow),
             false => self.collect(lane, reply.body).await.map(Got::Whole),
@@ -276,9 +283,13 @@ impl Attempts {
         let body: Vec<Bytes> = segments.into_iter().collect();
         self.ticket.reached(Reached::Sent);
         let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
-        let upstream = &self.visit.worker.upstream;
-        let sending = upstream.send(&lane.target, Method::POST, lane.dialect.path, headers, body);
-        match self.alarm.limit(due, sending).await {
+        let sent = {
+            let upstream = &self.visit.worker.upstream;
+            // Pinned here, so that only a reference is moved into the limit.
+            let sending = pin!(upstream.send(&lane.target, Method::POST, lane.dialect.path, headers, body));
+            self.alarm.limit(due, sending).await
+        };
+        match sent {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.lost(lane, error)),
             Err(TimeUp) => Err(self.miss(lane, Trouble::Slow, None)),
@@ -322,7 +333,7 @@ impl Attempts {
     /// What an error body says, as far as it comes in time.
     async fn error_in(&self, lane: &Lane, body: ReplyBody) -> UpstreamError {
         let due = self.due(ERROR_PATIENCE);
-        let body = self.alarm.limit(due, read(body, ERROR_MOST)).await;
+        let body = self.alarm.limit(due, pin!(read(body, ERROR_MOST))).await;
         lane.dialect.decode_error(&body.unwrap_or_default())
     }
 
@@ -408,7 +419,7 @@ impl Attempts {
 
     fn edits(&self, lane: &Lane) -> AnswerEdits {
         let wants_usage = self.arrival.scan.wants_usage() || self.visit.surface == codec::Surface::ApiV1;
-        AnswerEdits { public_model: self.plan.public_name(lane), wants_usage }
+        AnswerEdits { public_model: self.plan.public_name(lane, &self.arrival), wants_usage }
     }
 }
 
@@ -420,120 +431,4 @@ pub(super) fn pricer(prices: &PriceList) -> impl FnMut(&TokenUsage) -> Receipt +
 fn miss(lane: &Lane, trouble: Trouble) -> Box<Miss> {
     let provider = lane.route.provider.id.clone();
     Box::new(Miss { provider, trouble, error: UpstreamError::default(), retry_after: None, refusal: None })
-}
-
-fn is_identity(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_ENCODING).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    const KIND: &[u8] = b"text/event-stream";
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..KIND.len()).is_some_and(|start| start.eq_ignore_ascii_case(KIND))
-}
-
-/// When a provider wants to be asked again: milliseconds, or whole seconds. Dates are not read; they need a shared clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<u64>().ok();
-    let ms = headers.get("retry-after-ms").and_then(number).map(Duration::from_millis);
-    ms.or_else(|| headers.get(RETRY_AFTER).and_then(number).map(Duration::from_secs))
-}
-
-/// The next piece of an answer; none at its end.
-async fn next(body: &mut ReplyBody) -> Option<Result<Bytes, upstream::UpstreamError>> {
-    loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
-        match frame.map(|frame| frame.into_data()) {
-            Ok(Ok(data)) => return Some(Ok(data)),
-            // Trailers say nothing that is passed on.
-            Ok(Err(_)) => {}
-            Err(error) => return Some(Err(error)),
-        }
-    }
-}
-
-/// The beginning of a body, or all of it; what was cut off is left out.
-async fn read(mut body: ReplyBody, most: usize) -> Bytes {
-    let mut pieces = Pieces::default();
-    while let Some(Ok(data)) = next(&mut body).await {
-        pieces.add(data);
-        if pieces.len() > most {
-            break;
-        }
-    }
-    pieces.join()
-}
-
-/// A body in the making; one that comes in a single piece is never copied.
-#[derive(Default)]
-struct Pieces {
-    first: Bytes,
-    rest: BytesMut,
-}
-
-impl Pieces {
-    fn len(&self) -> usize {
-        self.first.len() + self.rest.len()
-    }
-
-    fn add(&mut self, data: Bytes) {
-        if self.len() == 0 {
-            self.first = data;
-            return;
-        }
-        let first = std::mem::take(&mut self.first);
-        self.rest.extend_from_slice(&first);
-        self.rest.extend_from_slice(&data);
-    }
-
-    fn join(self) -> Bytes {
-        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn streams_are_known_by_their_media_type() {
-        assert!(is_event_stream(&headers(&[("content-type", "text/event-stream; charset=utf-8")])));
-        assert!(is_event_stream(&headers(&[("content-type", "Text/Event-Stream")])));
-        assert!(!is_event_stream(&headers(&[("content-type", "application/json")])));
-        assert!(!is_event_stream(&headers(&[])));
-    }
-
-    #[test]
-    fn answers_that_are_packed_all_the_same_are_not_understood() {
-        assert!(is_identity(&headers(&[])));
-        assert!(is_identity(&headers(&[("content-encoding", "Identity")])));
-        assert!(!is_identity(&headers(&[("content-encoding", "gzip")])));
-    }
-
-    #[test]
-    fn waiting_times_are_read_in_both_units() {
-        assert_eq!(retry_after(&headers(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
-        assert_eq!(
-            retry_after(&headers(&[("retry-after", "3"), ("retry-after-ms", "250")])),
-            Some(Duration::from_millis(250))
-        );
-        assert_eq!(retry_after(&headers(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")])), None);
-    }
-
-    #[test]
-    fn a_body_in_one_piece_is_not_copied() {
-        let one = Bytes::from_static(b"one");
-        let mut pieces = Pieces::default();
-        pieces.add(one.clone());
-        assert_eq!(pieces.join().as_ptr(), one.as_ptr());
-        let mut pieces = Pieces::default();
-        for piece in ["a", "bc", "d"] {
-            pieces.add(Bytes::from_static(piece.as_bytes()));
-        }
-        assert_eq!(pieces.join(), "abcd");
-    }
 }

@@ -11,26 +11,44 @@ mod outflow;
 mod plan;
 mod refusal;
 mod relay;
+mod reply;
 mod settle;
 mod visit;
 
-use std::rc::Rc;
+use std::{convert::Infallible, rc::Rc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 
+use crate::connection::OpenRequest;
+
 pub(crate) use answer::{json, plain, refuse, stamp};
 pub(crate) use arrival::discard;
+pub(crate) use attempt::{Attempts, Ran};
 pub(crate) use authenticate::authenticate;
 pub(crate) use outflow::Outflow;
 pub(crate) use refusal::Refusal;
 pub(crate) use visit::Visit;
 
-/// Serves one chat completion.
-pub(crate) async fn serve(visit: &Rc<Visit>, request: Request<Incoming>) -> Response<Outflow> {
-    match inference(visit, request).await {
-        Ok(response) => response,
-        Err(refusal) => answer::refuse(visit, &refusal),
+/// One chat completion that is to be served.
+pub(crate) struct Chat {
+    pub visit: Rc<Visit>,
+    pub open: OpenRequest,
+    pub request: Request<Incoming>,
+}
+
+/// What hyper is given for it.
+pub(crate) type Answered = Result<Response<Outflow>, Infallible>;
+
+impl Chat {
+    /// Serves it.
+    pub async fn serve(self) -> Answered {
+        let Chat { visit, open, request } = self;
+        let response = match inference(&visit, request).await {
+            Ok(response) => response,
+            Err(refusal) => answer::refuse(&visit, &refusal),
+        };
+        Ok(response.map(|body| body.holding(open)))
     }
 }
 
@@ -40,14 +58,30 @@ async fn inference(visit: &Rc<Visit>, request: Request<Incoming>) -> Result<Resp
     let purse = match authenticate(visit, &view, &head.headers, &head.uri) {
         Ok(purse) => purse,
         Err(refusal) => {
-            discard(visit, &head, body).await;
+            Box::pin(discard(visit, &head, body)).await;
             return Err(refusal);
         }
     };
     let arrival = arrival::receive(visit, &head, body).await?;
-    drop(head);
+    visit.worker.keep_headers(head.headers);
     let plan = plan::plan(visit, &view, &purse, &arrival)?;
     drop(view);
     let ticket = admit::admit(visit, &purse, &arrival, &plan).await?;
     attempt::attempt(visit, arrival, plan, ticket).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_carries_is_bounded() {
+        fn size<I, F>(_: fn(I) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(Chat::serve) <= 2_560, "{} bytes", size(Chat::serve));
+        assert!(size(Attempts::run) <= 4_608, "{} bytes", size(Attempts::run));
+        assert!(size_of::<relay::Relay>() <= 1_280, "{} bytes", size_of::<relay::Relay>());
+        assert!(size_of::<Outflow>() <= 64, "{} bytes", size_of::<Outflow>());
+    }
 }

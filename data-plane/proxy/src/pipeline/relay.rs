@@ -20,13 +20,14 @@ use super::{
     Refusal, Visit,
     admit::refused,
     answer,
-    attempt::{Answer, Flow, pricer},
+    attempt::{Answer, Attempts, Flow, Ran, pricer},
     settle::{Ending, Ticket},
 };
 use crate::{
     alarm::{Alarm, Tick, Ticks},
     offers::Lane,
     purse::{Holds, Pool},
+    reuse::Reused,
     upstream::ReplyBody,
 };
 
@@ -39,7 +40,7 @@ const REST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 const REST_MOST: usize = 64 * 1024;
 
 /// Attempts that go on.
-pub(crate) type Run = Pin<Box<dyn Future<Output = Result<Answer, Refusal>>>>;
+pub(crate) type Run = Reused<Attempts, Ran>;
 type Extension = Pin<Box<dyn Future<Output = Result<Holds, (Pool, Denied)>>>>;
 
 /// A stream on its way to the client.
@@ -371,7 +372,7 @@ impl Waiting {
             self.alarm.set(self.alarm.clock().after(self.visit.worker.comment_every));
             return Poll::Ready(Step::Comment(self.visit.worker.comment.clone()));
         }
-        match self.run.as_mut().poll(cx) {
+        match Pin::new(&mut self.run).poll(cx) {
             Poll::Ready(Ok(Answer::Flow(relay))) => Poll::Ready(Step::Flow(relay)),
             Poll::Ready(Ok(Answer::Whole { .. })) => {
                 Poll::Ready(Step::Last(self.last(&Refusal::new(FaultCode::Internal, "The answer is not a stream."))))

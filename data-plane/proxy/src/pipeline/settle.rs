@@ -19,7 +19,6 @@ use super::{
     Visit,
     admit::{Output, Sizing},
     arrival::Arrival,
-    plan::Plan,
 };
 use crate::{
     connection::Cut,
@@ -74,18 +73,16 @@ pub(crate) struct Ending<'t> {
 
 impl Ticket {
     /// Writes the intent; from here on there will be a record.
-    #[expect(clippy::too_many_arguments, reason = "the one place where everything about a request comes together")]
     pub fn open(
         visit: &Rc<Visit>,
         purse: &Rc<Purse>,
         holds: Holds,
         mut slot: Slot,
-        plan: &Plan,
         arrival: &Arrival,
         sizing: Sizing,
         output: Output,
     ) -> Ticket {
-        let requested_model = cut(&plan.requested);
+        let requested_model = cut(arrival.requested());
         slot.intent(Intent {
             request: visit.id,
             org: purse.org.id,
@@ -248,7 +245,8 @@ impl Open {
             status: ending.status,
             streamed: self.streamed,
             started_at: visit.started_at,
-            latency_ms: millis(visit.age()),
+            // A whole answer is over when it is there.
+            latency_ms: self.first_output_ms.filter(|_| !self.streamed).unwrap_or_else(|| millis(visit.age())),
             ttft_ms: self.first_output_ms,
         }
     }

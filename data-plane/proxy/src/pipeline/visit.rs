@@ -40,6 +40,7 @@ pub(crate) struct Visit {
     /// Where the last attempt went, and how many there were.
     lane: std::cell::RefCell<Option<Rc<Lane>>>,
     attempts: Cell<u32>,
+    attempt_at: Cell<Duration>,
     /// The limit that the gateway had to set.
     token_limit: Cell<Option<u64>>,
     /// The status of the head that was made; 0 before.
@@ -54,14 +55,14 @@ impl Visit {
         surface: Surface,
         allow_origin: Option<HeaderValue>,
     ) -> Visit {
-        let clock = &worker.gate.clock;
-        let (now_us, started) = (clock.now_us(), clock.monotonic());
+        let started = worker.gate.clock.monotonic();
+        let started_at = worker.wall(started);
         Visit {
-            id: RequestId::new(u64::try_from(now_us / 1_000).unwrap_or(0), rand::random()),
+            id: RequestId::new(u64::try_from(started_at.ms()).unwrap_or(0), rand::random()),
             worker: worker.clone(),
             connection: connection.clone(),
             surface,
-            started_at: Timestamp::from_us(now_us),
+            started_at,
             started,
             deadline: worker.alarms.at(worker.timeouts.request.get()),
             allow_origin,
@@ -71,6 +72,7 @@ impl Visit {
             added: Cell::new(None),
             lane: Default::default(),
             attempts: Cell::new(0),
+            attempt_at: Cell::new(started),
             token_limit: Cell::new(None),
             status: Cell::new(0),
         }
@@ -127,17 +129,19 @@ impl Visit {
         self.worker.gate.clock.monotonic().saturating_sub(self.started)
     }
 
-    /// The client's body is complete: what comes now is our time.
+    /// The client's body is complete only now: what comes from here on is our time.
     pub fn body_came(&self) {
         self.body_came.set(self.worker.gate.clock.monotonic());
     }
 
     /// An attempt begins. The first one ends the time that the gateway added.
     pub fn goes_to(&self, lane: &Rc<Lane>) {
+        let now = self.worker.gate.clock.monotonic();
         self.attempts.set(self.attempts.get() + 1);
+        self.attempt_at.set(now);
         *self.lane.borrow_mut() = Some(lane.clone());
         if self.added.get().is_none() {
-            let added = self.worker.gate.clock.monotonic().saturating_sub(self.body_came.get());
+            let added = now.saturating_sub(self.body_came.get());
             self.added.set(Some(added));
             self.worker.tally.overhead(added);
         }
@@ -146,6 +150,11 @@ impl Visit {
     /// What the gateway added; while nothing has gone upstream, what it has added so far.
     pub fn added(&self) -> Duration {
         self.added.get().unwrap_or_else(|| self.worker.gate.clock.monotonic().saturating_sub(self.body_came.get()))
+    }
+
+    /// From arrival to when the last attempt began.
+    pub fn attempt_begun(&self) -> Duration {
+        self.attempt_at.get().saturating_sub(self.started)
     }
 
     /// How many attempts were begun.

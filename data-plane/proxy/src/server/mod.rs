@@ -10,7 +10,11 @@ mod protocol;
 mod socket;
 mod workers;
 
-use std::rc::Rc;
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use domain::faults::{Fault, FaultCode};
 use http::{HeaderValue, Method, Request, Response, Version, header};
@@ -21,40 +25,56 @@ use crate::{
     connection::OpenRequest,
     framing::HeadScan,
     offers::View,
-    pipeline::{self, Outflow, Refusal, Visit, authenticate, json, plain, refuse},
+    pipeline::{self, Answered, Chat, Outflow, Refusal, Visit, authenticate, json, plain, refuse},
     purse::Purse,
+    reuse::Reused,
     worker::Worker,
 };
 
 pub(crate) use listen::{Listener, accept};
 pub(crate) use workers::{Crew, hire};
 
+/// An answer in the making. Chats, which are nearly everything, have places that are used again.
+enum Answering {
+    Chat(Reused<Chat, Answered>),
+    Other(Pin<Box<dyn Future<Output = Answered>>>),
+}
+
+impl Future for Answering {
+    type Output = Answered;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        match self.get_mut() {
+            Answering::Chat(chat) => Pin::new(chat).poll(cx),
+            Answering::Other(other) => other.as_mut().poll(cx),
+        }
+    }
+}
+
 /// Answers one request, whatever it is. Every answer carries a request id; every refusal is in the caller's dialect.
-async fn handle(
-    worker: Rc<Worker>,
-    open: OpenRequest,
-    head_scan: HeadScan,
-    request: Request<Incoming>,
-) -> Response<Outflow> {
+fn handle(worker: &Rc<Worker>, open: OpenRequest, head_scan: HeadScan, request: Request<Incoming>) -> Answering {
     let (surface, operation) = paths::find(request.uri().path());
     let settings = &worker.gate.settings;
     let allow_origin = cors::allow(&settings.cors.origins, request.headers());
-    let mut visit = Visit::begin(&worker, open.connection(), surface, allow_origin);
+    let mut visit = Visit::begin(worker, open.connection(), surface, allow_origin);
     if operation == Some(Operation::Chat) {
         visit.trace(request.headers());
     }
     let visit = Rc::new(visit);
-    let checked =
-        check_size(&request, head_scan, settings.limits.head.get()).and_then(|()| check_framing(&request, head_scan));
-    let response = match checked {
-        Ok(()) => route(&visit, operation, request).await,
-        Err(refusal) => {
-            let mut response = refuse(&visit, &refusal);
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            response
-        }
-    };
-    response.map(|body| body.holding(open))
+    let checked = check_size(&request, head_scan, settings.limits.head.get());
+    if let Err(refusal) = checked.and_then(|()| check_framing(&request, head_scan)) {
+        let mut response = refuse(&visit, &refusal);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let answered = std::future::ready(Ok(response.map(|body| body.holding(open))));
+        return Answering::Other(Box::pin(answered));
+    }
+    if operation == Some(Operation::Chat) && request.method() == Method::POST {
+        return Answering::Chat(worker.chats.start(Chat { visit, open, request }));
+    }
+    Answering::Other(Box::pin(async move {
+        let response = route(&visit, operation, request).await;
+        Ok(response.map(|body| body.holding(open)))
+    }))
 }
 
 /// Heads over the limit. They are measured only where the bytes that came could be too many.
@@ -95,6 +115,7 @@ fn check_framing<B>(request: &Request<B>, head: HeadScan) -> Result<(), Refusal>
     Ok(())
 }
 
+/// Everything but a chat.
 async fn route(visit: &Rc<Visit>, operation: Option<Operation>, request: Request<Incoming>) -> Response<Outflow> {
     if cors::is_preflight(request.method(), request.headers()) {
         return cors::preflight(visit, request.headers());
@@ -106,7 +127,6 @@ async fn route(visit: &Rc<Visit>, operation: Option<Operation>, request: Request
     match operation {
         Operation::Live | Operation::Ready => health(visit, &operation),
         operation if !is_asked_with(&operation, request.method()) => wrong_method(visit, &operation, request).await,
-        Operation::Chat => pipeline::serve(visit, request).await,
         operation => match look_up(visit, &operation, &request).await {
             Ok(response) => response,
             Err(refusal) => turn_away(visit, refusal, request).await,

@@ -2,7 +2,6 @@
 //! wait with an end, and a way out when the proxy leaves.
 
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
@@ -10,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::Request;
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -25,10 +24,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{handle, socket::Socket};
+use super::{Answering, handle, socket::Socket};
 use crate::{
     connection::{Connection, Cut},
-    pipeline::Outflow,
     worker::Worker,
 };
 
@@ -97,23 +95,34 @@ pub(super) async fn serve(
     .await;
 }
 
+/// Boxed is what few connections are, so that the many carry no room for it.
 async fn talk(worker: &Rc<Worker>, speech: &Speech, stream: TcpStream, connection: &Rc<Connection>) {
-    let Some(acceptor) = &speech.tls else {
-        let mut socket = Socket::new(stream, connection);
-        return match socket.begins_with_preface().await {
-            Ok(true) => http2(worker, speech, socket, connection).await,
-            Ok(false) => http1(worker, speech, socket, connection).await,
-            Err(_) => {}
-        };
-    };
+    if let Some(acceptor) = &speech.tls {
+        return Box::pin(talk_secretly(worker, speech, acceptor, stream, connection)).await;
+    }
+    let mut socket = Socket::new(stream, connection);
+    match socket.begins_with_preface().await {
+        Ok(true) => Box::pin(http2(worker, speech, socket, connection)).await,
+        Ok(false) => http1(worker, speech, socket, connection).await,
+        Err(_) => {}
+    }
+}
+
+async fn talk_secretly(
+    worker: &Rc<Worker>,
+    speech: &Speech,
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    connection: &Rc<Connection>,
+) {
     connection.expect_within(worker.timeouts.handshake.get());
     let Ok(stream) = acceptor.accept(stream).await else { return };
     connection.expect_within(worker.timeouts.first_byte.get());
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let socket = Socket::new(stream, connection);
     match is_http2 {
-        true => http2(worker, speech, socket, connection).await,
-        false => http1(worker, speech, socket, connection).await,
+        true => Box::pin(http2(worker, speech, socket, connection)).await,
+        false => Box::pin(http1(worker, speech, socket, connection)).await,
     }
 }
 
@@ -133,15 +142,12 @@ pub(super) async fn rehearse(worker: &Rc<Worker>, speech: &Speech) {
     let _ = tokio::join!(http1(worker, speech, socket, &connection), asking);
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Outflow>, Infallible>>>>;
-
-/// Answers requests of one connection. The future of each is boxed, so that a connection without one stays small.
+/// Answers requests of one connection.
 fn answering(worker: &Rc<Worker>, connection: &Rc<Connection>) -> impl Fn(Request<Incoming>) -> Answering + use<> {
     let (worker, connection) = (worker.clone(), connection.clone());
     move |request| {
         let head = connection.take_head();
-        let (worker, open) = (worker.clone(), connection.begin());
-        Box::pin(async move { Ok(handle(worker, open, head, request).await) })
+        handle(&worker, connection.begin(), head, request)
     }
 }
 
@@ -191,4 +197,17 @@ async fn until_drained<C: Future>(
         served.as_mut().poll(cx).map(drop)
     };
     poll_fn(drive).await;
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_request_is_small() {
+        #[expect(clippy::type_complexity, reason = "the only way to name the size of a future that has no name")]
+        fn size<F>(_: fn(Rc<Worker>, Rc<Speech>, TcpStream, Rc<Connection>, Hold) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(serve) <= 1_536, "{} bytes", size(serve));
+    }
 }

@@ -29,7 +29,7 @@ fn calm(dice: &mut Dice) -> Rules {
         proxies,
         funded,
         cap: dice.pick(&[funded / 2, funded * 2, funded * 2]),
-        requests: 60 + dice.below(100),
+        requests: 50 + dice.below(80),
         pause_ms: dice.pick(&[1u64, 5, 5, 30, 300, 20_000]),
         most_hold: dice.pick(&[10i64, 60, 400, funded / 8]),
         over: 0,

@@ -7,7 +7,11 @@ mod wish;
 
 use std::rc::Rc;
 
-use domain::{faults::FaultCode, keys::Policy, snapshot::Route};
+use domain::{
+    faults::{Fault, FaultCode},
+    keys::Policy,
+    snapshot::Route,
+};
 use serde_json::json;
 
 use self::{order::Listing, wish::Wish};
@@ -26,73 +30,82 @@ const FLOOR: &str = ":floor";
 /// Endpoints in the order in which they are tried. Never empty.
 pub(crate) struct Plan {
     pub lanes: Rc<[Rc<Lane>]>,
-    /// The first model, as the caller wrote it.
-    pub requested: String,
-    /// The same without a variant, and which model it names.
-    pub spelling: String,
-    pub first_model: domain::ids::ModelId,
+    /// The first model that the request names.
+    first: Rc<Offer>,
 }
 
 impl Plan {
-    /// How the model is called in the answer: as the caller did where that model answered, else by its full id.
-    pub fn public_name(&self, lane: &Lane) -> String {
-        match lane.route.endpoint.model == self.first_model {
-            true => self.spelling.clone(),
+    /// How the model is called in the answer: as the caller did, without a variant, where that model answered; else by
+    /// its full id.
+    pub fn public_name(&self, lane: &Lane, arrival: &Arrival) -> String {
+        match lane.route.endpoint.model == self.first.entry.model.id {
+            true => plain_name(arrival.requested()).to_owned(),
             false => lane.route.endpoint.model.to_string(),
         }
     }
 }
 
+fn plain_name(name: &str) -> &str {
+    name.strip_suffix(FLOOR).unwrap_or(name)
+}
+
 /// Plans one request.
 pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival) -> Result<Plan, Refusal> {
     let scan = &arrival.scan;
-    let names: Vec<&str> = scan.model.as_deref().into_iter().chain(scan.fallbacks.iter().map(String::as_str)).collect();
-    let Some(requested) = names.first().copied() else { return Err(unknown_model("")) };
-    if names.len() > MODELS_MOST {
-        let message = format!("`models` names more than {MODELS_MOST} models.");
-        return Err(Refusal::from(domain::faults::Fault::new(FaultCode::InvalidRequest, message).param("models")));
-    }
+    let requested = arrival.requested();
+    let others = scan.fallbacks.iter().skip(usize::from(scan.model.is_none())).map(String::as_str);
     if !visit.span.is_disabled() {
         visit.span.record("gen_ai.request.model", requested);
         visit.span.record("otel.name", format!("chat {requested}"));
     }
-    let offers = offers(&visit.worker, view, &purse.policy, &names)?;
+    let worker = &visit.worker;
+    let first = usable(worker, view, &purse.policy, requested)?;
     let raw = scan.provider.and_then(|span| arrival.body.get(span.start..span.end));
-    let lanes = match (raw, offers.as_slice()) {
-        (None, [only]) if is_calm(&visit.worker, &only.lanes) => only.lanes.clone(),
-        _ => choose(&visit.worker, &offers, &Wish::read(raw)?, &arrival.body)?,
+    let lanes = match raw.is_none() && scan.fallbacks.is_empty() && is_calm(worker, &first.lanes) {
+        true => first.lanes.clone(),
+        false => {
+            let offers = offers(worker, view, &purse.policy, &first, others)?;
+            choose(worker, &offers, &Wish::read(raw)?, &arrival.body)?
+        }
     };
-    let first_model = offers.first().map(|offer| offer.entry.model.id.clone());
-    let Some(first_model) = first_model.filter(|_| !lanes.is_empty()) else {
-        return Err(no_endpoints(offers.iter().flat_map(|offer| offer.closed.iter().copied())));
-    };
-    let spelling = requested.strip_suffix(FLOOR).unwrap_or(requested).to_owned();
-    Ok(Plan { lanes, requested: requested.to_owned(), spelling, first_model })
+    if lanes.is_empty() {
+        return Err(no_endpoints(first.closed.iter().copied()));
+    }
+    Ok(Plan { lanes, first })
 }
 
-/// The models that exist and may be used. The first one must be both; of the others, those that are not are left out.
-fn offers(worker: &Worker, view: &View, policy: &Policy, names: &[&str]) -> Result<Vec<Rc<Offer>>, Refusal> {
-    let mut offers: Vec<Rc<Offer>> = Vec::with_capacity(names.len());
-    for (place, name) in names.iter().enumerate() {
-        match usable(worker, view, policy, name) {
-            Ok(offer) if offers.iter().any(|known| Rc::ptr_eq(known, &offer)) => {}
-            Ok(offer) => offers.push(offer),
-            Err(refusal) if place == 0 => return Err(refusal),
-            Err(_) => {}
+/// The first model, and those of the others that exist and may be used.
+fn offers<'a>(
+    worker: &Worker,
+    view: &View,
+    policy: &Policy,
+    first: &Rc<Offer>,
+    others: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Rc<Offer>>, Refusal> {
+    let mut offers = vec![first.clone()];
+    for (place, name) in others.enumerate() {
+        if place + 1 >= MODELS_MOST {
+            let message = format!("`models` names more than {MODELS_MOST} models.");
+            return Err(Fault::new(FaultCode::InvalidRequest, message).param("models").into());
+        }
+        if let Ok(offer) = usable(worker, view, policy, name)
+            && !offers.iter().any(|known| Rc::ptr_eq(known, &offer))
+        {
+            offers.push(offer);
         }
     }
     Ok(offers)
 }
 
 fn usable(worker: &Worker, view: &View, policy: &Policy, name: &str) -> Result<Rc<Offer>, Refusal> {
-    let name = name.strip_suffix(FLOOR).unwrap_or(name);
+    let name = plain_name(name);
     let offer = worker.offer(view, name).ok_or_else(|| unknown_model(name))?;
     let id = offer.entry.model.id.as_str();
     if policy.allows_model(id) {
         return Ok(offer);
     }
     let message = format!("This key may not use the model `{id}`.");
-    Err(domain::faults::Fault::new(FaultCode::ModelNotAllowed, message).param("model").into())
+    Err(Fault::new(FaultCode::ModelNotAllowed, message).param("model").into())
 }
 
 /// Whether the order by price, made when the snapshot came, needs no second look.
@@ -147,7 +160,7 @@ fn in_order(listings: Vec<Listing<'_>>, wish: &Wish) -> Vec<usize> {
 fn unknown_model(name: &str) -> Refusal {
     let shown: String = name.chars().take(100).collect();
     let message = format!("The model `{shown}` does not exist.");
-    domain::faults::Fault::new(FaultCode::UnknownModel, message).param("model").into()
+    Fault::new(FaultCode::UnknownModel, message).param("model").into()
 }
 
 fn no_endpoints(reasons: impl IntoIterator<Item = &'static str>) -> Refusal {
@@ -159,7 +172,7 @@ fn no_endpoints(reasons: impl IntoIterator<Item = &'static str>) -> Refusal {
         false => format!("No endpoint is left for this request; excluded by {}.", excluded_by.join(", ")),
     };
     let facts = json!({ "excluded_by": excluded_by }).to_string();
-    domain::faults::Fault::new(FaultCode::NoEndpoints, message).metadata(facts).into()
+    Fault::new(FaultCode::NoEndpoints, message).metadata(facts).into()
 }
 
 #[cfg(test)]
