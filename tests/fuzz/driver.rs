@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tollgate_tests::progress::Progress;
 
 /// Longer inputs only make runs slow.
 const MOST_BYTES: usize = 16 << 10;
@@ -19,7 +20,7 @@ pub struct Corpus {
 }
 
 /// Runs `target` on mutations of the corpus. The input of a finding is printed, as hex when it is no text.
-pub fn drive(name: &str, corpus: &Corpus, mut target: impl FnMut(&[u8])) {
+pub fn drive(name: &'static str, corpus: &Corpus, mut target: impl FnMut(&[u8])) {
     assert!(!corpus.inputs.is_empty(), "{name} has no corpus");
     let seconds = std::env::var("TOLLGATE_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
     let seed = std::env::var("TOLLGATE_SEED").ok().and_then(|text| text.parse().ok());
@@ -27,7 +28,7 @@ pub fn drive(name: &str, corpus: &Corpus, mut target: impl FnMut(&[u8])) {
     println!("{name}: seed {seed}, {seconds} s, {} inputs", corpus.inputs.len());
     let mut random = StdRng::seed_from_u64(seed);
     let until = Instant::now() + Duration::from_secs(seconds);
-    let mut runs = 0u64;
+    let (mut runs, mut progress) = (0u64, Progress::of(name));
     let mut run = |input: &[u8]| {
         if let Err(finding) = panic::catch_unwind(AssertUnwindSafe(|| target(input))) {
             let shown = std::str::from_utf8(input).map_or_else(|_| hex(input), |text| format!("{text:?}"));
@@ -35,6 +36,7 @@ pub fn drive(name: &str, corpus: &Corpus, mut target: impl FnMut(&[u8])) {
             panic::resume_unwind(finding);
         }
         runs += 1;
+        progress.so_far(usize::try_from(runs).unwrap_or(usize::MAX));
     };
     corpus.inputs.iter().for_each(|input| run(input));
     while Instant::now() < until {

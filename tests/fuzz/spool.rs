@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prost::Message as _;
 use proto::sync as wire;
 use proxy::spool::segment::{self, Header, Pen, file_name};
 use proxy::spool::{Appender, Config, Disk, Found, Spool};
@@ -46,11 +47,11 @@ impl Disk for Memory {
         Ok(found.collect())
     }
 
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Appender>> {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Appender>> {
         if self.0.lock().unwrap().insert(path.to_owned(), Vec::new()).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        Ok(Box::new(Tail(self.clone(), path.to_owned())))
+        Ok(Arc::new(Tail(self.clone(), path.to_owned())))
     }
 
     fn read(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>> {
@@ -76,12 +77,12 @@ impl Disk for Memory {
 }
 
 impl Appender for Tail {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.0.lock().unwrap().get_mut(&self.1).ok_or(io::ErrorKind::NotFound)?.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -136,7 +137,7 @@ fn sample(first: u64, intents: u64, terminals: u64) -> Vec<u8> {
             started_at_us: 9,
             ..wire::Intent::default()
         };
-        pen.intent(&mut bytes, u128::from(at + 7), &intent);
+        pen.intent(&mut bytes, u128::from(at + 7), &intent.encode_to_vec());
         if at < terminals {
             let record = wire::UsageRecord {
                 request,
@@ -144,7 +145,7 @@ fn sample(first: u64, intents: u64, terminals: u64) -> Vec<u8> {
                 cost_nano: 3,
                 ..wire::UsageRecord::default()
             };
-            pen.terminal(&mut bytes, first + at, u128::from(at + 7), &record);
+            pen.terminal(&mut bytes, first + at, u128::from(at + 7), &record.encode_to_vec());
         }
     }
     bytes

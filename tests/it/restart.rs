@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use proto::admin::UsageRecord;
+use proto::sync as wire;
 use serde_json::{Value, json};
 use tollgate_tests::actors::Org;
 use tollgate_tests::clients::Ask;
@@ -16,8 +18,8 @@ use tollgate_tests::{is_long, rounds, wait};
 use crate::load::{Fate, Load};
 use crate::openai::{hello, scripted};
 
-/// What was answered this long before a crash had been written to disk: a group waits for the sync of the one before,
-/// and on a shared disk a sync was seen to take more than half a second.
+/// What was answered this long before a crash is in the spool's files, though a sync may take its time on a shared disk:
+/// a group is written some milliseconds after it came, whatever became of the one before.
 const WRITTEN_AFTER: Duration = Duration::from_secs(2);
 /// What a dead proxy had already sent may be read this long after its end.
 const READ_AFTER: Duration = Duration::from_millis(150);
@@ -38,24 +40,87 @@ fn setup() -> Setup {
     Setup { proxies: 2, proxy: "[drain]\nlame_duck = \"0s\"\n".to_owned(), ..Setup::default() }
 }
 
+/// A kill of a proxy, and what its spool held when it was dead.
+struct Kill {
+    door: usize,
+    at: Instant,
+    /// The terminals of all its epochs that are whole in a file, by request.
+    spooled: BTreeMap<String, wire::UsageRecord>,
+}
+
+impl Kill {
+    /// Ends the proxy at `door` and reads what it leaves.
+    fn of(house: &mut House, door: usize) -> Kill {
+        house.kill_proxy(door);
+        Kill { door, at: Instant::now(), spooled: spooled(house, door) }
+    }
+
+    /// Whether an answer came from the process that this ended, or from one before it.
+    fn is_behind(&self, fate: &Fate) -> bool {
+        self.door == fate.door && self.at + READ_AFTER > fate.at
+    }
+}
+
+/// The terminals in the segments of a proxy's spool. From the outside: a header of 40 bytes, then records of a length,
+/// a checksum and a body, which is kind 2, a sequence, the request and the message.
+fn spooled(house: &House, door: usize) -> BTreeMap<String, wire::UsageRecord> {
+    let mut found = BTreeMap::new();
+    for file in std::fs::read_dir(house.folder().join(format!("proxy-{door}/spool"))).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|end| end != "spool") {
+            continue;
+        }
+        let bytes = std::fs::read(path).unwrap();
+        let mut rest = bytes.get(40..).unwrap_or_default();
+        while let Some((len, behind)) = rest.split_first_chunk::<4>() {
+            let len = usize::try_from(u32::from_le_bytes(*len)).unwrap();
+            // The process may have died in mid-write.
+            let Some(body) = behind.get(4..4 + len) else { break };
+            if body[0] == 2 {
+                let record = wire::UsageRecord::decode(&body[1 + 8 + 16..]).unwrap();
+                found.insert(request_id(&record.request), record);
+            }
+            rest = &behind[4 + len..];
+        }
+    }
+    found
+}
+
+/// The text of a request's id.
+fn request_id(bytes: &[u8]) -> String {
+    let id = u128::from_be_bytes(bytes.try_into().unwrap());
+    let digit =
+        |at: u32| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[usize::try_from((id >> (5 * at)) & 31).unwrap()]);
+    format!("req_{}", (0..26).rev().map(digit).collect::<String>())
+}
+
 /// After the faults: every record that had to survive is there once, at its price, and the books agree with it.
-async fn check_books(house: &House, org: &Org, fates: &[Fate], kills: &[(usize, Instant)]) -> Vec<UsageRecord> {
+async fn check_books(house: &House, org: &Org, fates: &[Fate], kills: &[Kill]) -> Vec<UsageRecord> {
     let operator = house.operator().await;
     let finished: Vec<&Fate> = fates.iter().filter(|fate| fate.status == 200 && !fate.upstream_id.is_empty()).collect();
-    // Answered so shortly before its proxy was killed that the record may not have reached the disk.
-    let is_excused = |fate: &Fate| {
-        kills.iter().any(|(door, at)| *door == fate.door && fate.at + WRITTEN_AFTER > *at && *at + READ_AFTER > fate.at)
+    // What a killed proxy had not written is nowhere: it may be missing, or be closed as what it was, a cut request.
+    let is_unwritten = |fate: &Fate| {
+        let kill = kills.iter().filter(|kill| kill.is_behind(fate)).min_by_key(|kill| kill.at);
+        kill.is_some_and(|kill| !kill.spooled.contains_key(&fate.request_id))
     };
+    for fate in finished.iter().filter(|fate| is_unwritten(fate)) {
+        let is_young = kills.iter().any(|kill| kill.is_behind(fate) && fate.at + WRITTEN_AFTER > kill.at);
+        assert!(is_young, "{} was not in the spool: {:?}", fate.request_id, told(&[fate], kills));
+    }
+    let spooled: BTreeMap<&str, &wire::UsageRecord> =
+        kills.iter().flat_map(|kill| &kill.spooled).map(|(id, record)| (id.as_str(), record)).collect();
+    let written = finished.iter().filter(|fate| !is_unwritten(fate)).map(|fate| fate.request_id.as_str());
+    let expected: BTreeSet<&str> = written.chain(spooled.keys().copied()).collect();
     let until = Instant::now() + CONVERGED_WITHIN;
     let records = loop {
         let records = operator.records(&org.id).await;
         let ids: BTreeSet<&str> = records.iter().map(|record| record.request_id.as_str()).collect();
-        let missing: Vec<&&Fate> =
-            finished.iter().filter(|fate| !is_excused(fate) && !ids.contains(fate.request_id.as_str())).collect();
+        let missing: Vec<&&str> = expected.difference(&ids).collect();
         if missing.is_empty() {
             break records;
         }
-        assert!(Instant::now() < until, "{} records never came: {:?}", missing.len(), told(&missing, kills));
+        let fates: Vec<&Fate> = fates.iter().filter(|fate| missing.contains(&&fate.request_id.as_str())).collect();
+        assert!(Instant::now() < until, "never came: {missing:?}, {:?}", told(&fates, kills));
         wait::moment().await;
     };
     let mut by_request = BTreeMap::new();
@@ -71,27 +136,35 @@ async fn check_books(house: &House, org: &Org, fates: &[Fate], kills: &[(usize, 
             assert_eq!(nano(&record.cost), ODD.cost(TOKENS), "{record:?}");
         }
     }
+    for (id, spooled) in &spooled {
+        let record = by_request[id];
+        assert_eq!(
+            (&record.outcome, &record.upstream_id, nano(&record.cost)),
+            (&spooled.outcome, &spooled.upstream_id, spooled.cost_nano),
+            "{id} was spooled"
+        );
+    }
     for fate in &finished {
         match by_request.get(fate.request_id.as_str()) {
-            Some(record) if is_excused(fate) => {
-                assert!(["finished", "aborted_by_gateway"].contains(&record.outcome.as_str()), "{record:?}")
-            }
+            // Nothing is reported before it is written.
+            Some(record) if is_unwritten(fate) => assert_eq!(record.outcome, "aborted_by_gateway", "{record:?}"),
             Some(record) => assert_eq!(
                 (record.outcome.as_str(), record.upstream_id.as_str()),
                 ("finished", fate.upstream_id.as_str())
             ),
-            None => assert!(is_excused(fate), "{} is lost", fate.request_id),
+            None => assert!(is_unwritten(fate), "{} is lost", fate.request_id),
         }
     }
     records
 }
 
-/// Which requests are missed: where they were answered, and how long before the next kill there.
-fn told(missing: &[&&Fate], kills: &[(usize, Instant)]) -> Vec<(String, usize, Option<Duration>)> {
+/// Which requests these are: where they were answered, and how long before the next kill there.
+fn told(fates: &[&Fate], kills: &[Kill]) -> Vec<(String, usize, Option<Duration>)> {
     let before = |fate: &Fate| {
-        kills.iter().filter(|(door, at)| *door == fate.door && *at > fate.at).map(|(_, at)| *at - fate.at).min()
+        let kills = kills.iter().filter(|kill| kill.is_behind(fate));
+        kills.map(|kill| kill.at.saturating_duration_since(fate.at)).min()
     };
-    missing.iter().map(|fate| (fate.request_id.clone(), fate.door, before(fate))).collect()
+    fates.iter().map(|fate| (fate.request_id.clone(), fate.door, before(fate))).collect()
 }
 
 /// Once everybody has left in order, nothing is lent any more and the ledger is the sum of the records.
@@ -124,8 +197,7 @@ async fn a_killed_proxy_loses_and_doubles_nothing() {
     for round in 0..rounds(2, 50) {
         load.more(REQUESTS_BETWEEN_FAULTS).await;
         let door = round % 2;
-        house.kill_proxy(door);
-        kills.push((door, Instant::now()));
+        kills.push(Kill::of(&mut house, door));
         house.start_proxy(door).await;
         load.more(REQUESTS_BETWEEN_FAULTS / 2).await;
         house.balance(&org.id).await;
@@ -139,6 +211,8 @@ async fn a_killed_proxy_loses_and_doubles_nothing() {
         odd(&fates, &[0, 200, 503, 429])
     );
     let records = check_books(&house, &org, &fates, &kills).await;
+    let spooled = kills.last().map_or(0, |kill| kill.spooled.len());
+    assert!(spooled >= REQUESTS_BETWEEN_FAULTS / 2, "a spool of {spooled} records says nothing");
     println!("{} rounds, {} requests, {} records", kills.len(), fates.len(), records.len());
     check_rest(&mut house, &org).await;
 }

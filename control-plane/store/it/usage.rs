@@ -36,7 +36,7 @@ async fn a_record_comes_back_as_it_was_booked(ground: &Ground) {
         provider: None,
         endpoint: None,
         ttft_ms: None,
-        dialect_out: String::new(),
+        dialect_out: "".into(),
         upstream_id: String::new(),
         requested_model: "odd \0 name".into(),
         outcome: Outcome::ClientLeftEarly,

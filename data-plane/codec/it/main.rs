@@ -7,6 +7,7 @@
 // Inside its own package the crate goes by its package name.
 extern crate tollgate_codec as codec;
 
+mod cost;
 mod faults;
 mod fixtures;
 mod odd;

@@ -40,7 +40,7 @@ fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, wants_usage: bool) -> Pas
 
 fn facts(passed: &Passed) -> (String, String, Option<TokenUsage>, UsageSource, u64, bool) {
     let tap = passed.pass.tap();
-    let words = (tap.upstream_id().to_owned(), tap.finish_reason().to_owned());
+    let words = (tap.upstream_id().to_owned(), tap.finish_reason().to_string());
     (words.0, words.1, tap.usage(), tap.usage_source(), tap.estimated_output_tokens(), tap.is_done())
 }
 

@@ -2,22 +2,27 @@
 //! ones become pieces that share the original. Must never know what it changes; that is the dialects' business.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use crate::json::Span;
+use crate::json::{NewText, Span};
 
 /// Up to this size one copy is cheaper than sending pieces.
 const COPY_BYTES: usize = 16 * 1024;
 
-/// A body in pieces, in order.
-#[derive(Debug, Clone, Default)]
-pub struct Segments {
-    parts: Vec<Bytes>,
+/// A body in pieces, in order; most bodies are one piece, which needs no allocation.
+#[derive(Debug, Clone)]
+pub struct Segments(Parts);
+
+#[derive(Debug, Clone)]
+enum Parts {
+    One(Bytes),
+    Many(Vec<Bytes>),
 }
 
 impl Segments {
     /// Length of all pieces, in bytes.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(Bytes::len).sum()
+        self.parts().iter().map(Bytes::len).sum()
     }
 
     /// Whether there is no byte in it.
@@ -27,38 +32,78 @@ impl Segments {
 
     /// The pieces.
     pub fn parts(&self) -> &[Bytes] {
-        &self.parts
+        match &self.0 {
+            Parts::One(part) => std::slice::from_ref(part),
+            Parts::Many(parts) => parts,
+        }
     }
 
     /// All in one piece; copies when there are several.
-    pub fn into_bytes(mut self) -> Bytes {
-        if self.parts.len() <= 1 {
-            return self.parts.pop().unwrap_or_default();
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Parts::One(part) => part,
+            Parts::Many(parts) => parts.concat().into(),
         }
-        self.parts.concat().into()
+    }
+}
+
+impl Default for Segments {
+    fn default() -> Self {
+        Bytes::new().into()
     }
 }
 
 impl From<Bytes> for Segments {
     fn from(body: Bytes) -> Self {
-        Segments { parts: vec![body] }
+        Segments(Parts::One(body))
+    }
+}
+
+impl From<Vec<Bytes>> for Segments {
+    fn from(parts: Vec<Bytes>) -> Self {
+        Segments(Parts::Many(parts))
     }
 }
 
 impl IntoIterator for Segments {
     type Item = Bytes;
-    type IntoIter = std::vec::IntoIter<Bytes>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.parts.into_iter()
+    type IntoIter = Pieces;
+    fn into_iter(self) -> Pieces {
+        match self.0 {
+            Parts::One(part) => Pieces { one: Some(part), many: Vec::new().into_iter() },
+            Parts::Many(parts) => Pieces { one: None, many: parts.into_iter() },
+        }
     }
 }
+
+/// The pieces of a body, one after the other.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    one: Option<Bytes>,
+    many: std::vec::IntoIter<Bytes>,
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.one.take().or_else(|| self.many.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = usize::from(self.one.is_some()) + self.many.len();
+        (len, Some(len))
+    }
+}
+
+impl ExactSizeIterator for Pieces {}
 
 /// Changes to one body. Places do not overlap; several insertions at one place keep their order.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    cuts: Vec<Cut>,
+    cuts: SmallVec<[Cut; 4]>,
     /// The new texts, one after the other.
-    text: Vec<u8>,
+    text: NewText,
     unsorted: bool,
 }
 
@@ -71,11 +116,6 @@ struct Cut {
 }
 
 impl Edits {
-    /// No changes, with room for a few.
-    pub fn with_room() -> Self {
-        Edits { cuts: Vec::with_capacity(6), text: Vec::with_capacity(160), unsorted: false }
-    }
-
     /// Whether nothing is to be changed.
     pub fn is_empty(&self) -> bool {
         self.cuts.is_empty()
@@ -89,7 +129,7 @@ impl Edits {
     }
 
     /// Puts what `write` writes in the place of `gone`.
-    pub fn replace_with(&mut self, gone: Span, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn replace_with(&mut self, gone: Span, write: impl FnOnce(&mut NewText)) {
         let from = self.text.len();
         write(&mut self.text);
         self.unsorted |= self.cuts.last().is_some_and(|last| last.gone.start > gone.start);
@@ -108,7 +148,12 @@ impl Edits {
 
     /// Puts `text` before the byte at `at`.
     pub fn insert(&mut self, at: usize, text: &[u8]) {
-        self.replace(Span { start: at, end: at }, text);
+        self.insert_with(at, |out| out.extend_from_slice(text));
+    }
+
+    /// Puts what `write` writes before the byte at `at`.
+    pub fn insert_with(&mut self, at: usize, write: impl FnOnce(&mut NewText)) {
+        self.replace_with(Span { start: at, end: at }, write);
     }
 
     /// Where things go when `found` maps places in what was read to places in what is sent.
@@ -140,7 +185,7 @@ impl Edits {
             return self.apply_in_one(body.clone()).into();
         }
         self.sort();
-        let text = Bytes::from(std::mem::take(&mut self.text));
+        let text = Bytes::from(std::mem::take(&mut self.text).into_vec());
         let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
         let mut add = |part: Bytes| {
             if !part.is_empty() {
@@ -154,7 +199,7 @@ impl Edits {
             at = at.max(cut.gone.end);
         }
         add(piece(body, at, body.len()));
-        Segments { parts }
+        Segments(Parts::Many(parts))
     }
 
     /// The same, always in one piece of exactly its size.

@@ -3,6 +3,8 @@
 use domain::money::Money;
 use domain::usage::TokenUsage;
 
+use crate::json::NewText;
+
 /// What the caller is told about cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
@@ -25,28 +27,48 @@ impl<F: FnMut(&TokenUsage) -> Receipt> Pricer for F {
     }
 }
 
-/// Dollars as a JSON number without needless zeros.
-pub(crate) fn dollars(amount: Money) -> String {
-    let text = amount.to_string();
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+impl Receipt {
+    /// Writes the value of `cost`: dollars as a JSON number without needless zeros.
+    pub(crate) fn write_cost(&self, out: &mut NewText) {
+        write_dollars(self.cost, out);
+    }
+
+    /// Writes the value of `is_byok`.
+    pub(crate) fn write_is_byok(&self, out: &mut NewText) {
+        out.extend_from_slice(if self.is_byok { b"true" } else { b"false" });
+    }
+
+    /// Writes the value of `cost_details`.
+    pub(crate) fn write_cost_details(&self, out: &mut NewText) {
+        out.extend_from_slice(b"{\"upstream_inference_cost\":");
+        match self.upstream_cost.filter(|_| self.is_byok) {
+            Some(cost) => write_dollars(cost, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    }
 }
 
-/// The text of `cost_details`.
-pub(crate) fn cost_details(receipt: &Receipt) -> String {
-    let upstream = receipt.upstream_cost.filter(|_| receipt.is_byok).map_or("null".to_owned(), dollars);
-    format!("{{\"upstream_inference_cost\":{upstream}}}")
+fn write_dollars(amount: Money, out: &mut NewText) {
+    out.extend_from_slice(amount.dollars().trimmed().as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn written(write: impl FnOnce(&mut NewText)) -> String {
+        let mut out = NewText::new();
+        write(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
     #[test]
     fn dollars_are_json_numbers() {
         for (nano, text) in
             [(0, "0"), (412_500, "0.0004125"), (25_000_000_000, "25"), (1, "0.000000001"), (10_000_000_000, "10")]
         {
-            assert_eq!(dollars(Money::from_nano(nano)), text);
+            assert_eq!(written(|out| write_dollars(Money::from_nano(nano), out)), text);
             assert!(serde_json::from_str::<f64>(text).is_ok());
         }
     }
@@ -54,8 +76,9 @@ mod tests {
     #[test]
     fn the_upstream_price_is_shown_for_own_keys_only() {
         let receipt = Receipt { cost: Money::ZERO, is_byok: false, upstream_cost: Some(Money::from_nano(5)) };
-        assert_eq!(cost_details(&receipt), r#"{"upstream_inference_cost":null}"#);
+        assert_eq!(written(|out| receipt.write_cost_details(out)), r#"{"upstream_inference_cost":null}"#);
         let own = Receipt { is_byok: true, ..receipt };
-        assert_eq!(cost_details(&own), r#"{"upstream_inference_cost":0.000000005}"#);
+        assert_eq!(written(|out| own.write_cost_details(out)), r#"{"upstream_inference_cost":0.000000005}"#);
+        assert_eq!(written(|out| own.write_is_byok(out)), "true");
     }
 }

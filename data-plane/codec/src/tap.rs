@@ -1,6 +1,8 @@
 //! What is learnt from an answer while its bytes go by: id, usage, finish, how much was produced. Filled by the dialects,
 //! read by whoever settles. A tap that understands nothing never stops the bytes. Must never keep text of an answer.
 
+use std::borrow::Cow;
+
 use domain::usage::{TokenUsage, UsageSource};
 
 use crate::fault::UpstreamError;
@@ -13,7 +15,7 @@ const MAX_WORD: usize = 256;
 pub struct Tap {
     upstream_id: String,
     created: u64,
-    finish_reason: String,
+    finish_reason: Cow<'static, str>,
     usage: Option<TokenUsage>,
     usage_is_final: bool,
     is_done: bool,
@@ -39,7 +41,7 @@ impl Tap {
     }
 
     /// Why the (first) choice ended, in the words of the dialect; empty when it has not.
-    pub fn finish_reason(&self) -> &str {
+    pub fn finish_reason(&self) -> &Cow<'static, str> {
         &self.finish_reason
     }
 
@@ -117,7 +119,7 @@ impl Tap {
         self.opened |= bit(index);
         self.finished |= bit(index);
         if self.finish_reason.is_empty() || (index == 0 && self.finish_reason != reason) {
-            self.finish_reason = cut(reason);
+            self.finish_reason = usual_reason(reason).map_or_else(|| cut(reason).into(), Cow::Borrowed);
         }
     }
 
@@ -146,6 +148,12 @@ impl Tap {
     pub(crate) fn note_error(&mut self, error: UpstreamError) {
         self.upstream_error.get_or_insert(error);
     }
+}
+
+/// The reasons that nearly all answers end with need no copy.
+fn usual_reason(reason: &str) -> Option<&'static str> {
+    const USUAL: [&str; 4] = ["stop", "length", "tool_calls", "content_filter"];
+    USUAL.into_iter().find(|usual| *usual == reason)
 }
 
 /// Choices above the 128 that may be asked for share the last bit.

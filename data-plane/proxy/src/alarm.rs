@@ -47,15 +47,16 @@ impl Tick {
 /// All alarms of a worker.
 pub(crate) struct Alarms {
     now: Cell<u32>,
-    slots: RefCell<Vec<Option<Rc<Inner>>>>,
-    free: RefCell<Vec<usize>>,
+    /// Every alarm there ever was; those that are free are used again.
+    all: RefCell<Vec<Rc<Inner>>>,
+    free: RefCell<Vec<Rc<Inner>>>,
     begun: Notify,
 }
 
+#[derive(Default)]
 struct Inner {
     due: Cell<Tick>,
     waker: RefCell<Option<Waker>>,
-    slot: usize,
 }
 
 /// One alarm; gone when it is dropped.
@@ -70,7 +71,7 @@ pub(crate) struct TimeUp;
 
 impl Alarms {
     pub fn new() -> Rc<Alarms> {
-        Rc::new(Alarms { now: Cell::new(1), slots: RefCell::default(), free: RefCell::default(), begun: Notify::new() })
+        Rc::new(Alarms { now: Cell::new(1), all: RefCell::default(), free: RefCell::default(), begun: Notify::new() })
     }
 
     /// The moment `after` from now, or a little later.
@@ -104,13 +105,11 @@ impl Alarms {
         if self.is_empty() {
             self.begun.notify_one();
         }
-        let mut slots = self.slots.borrow_mut();
-        let slot = self.free.borrow_mut().pop().unwrap_or(slots.len());
-        let inner = Rc::new(Inner { due: Cell::new(Tick::NEVER), waker: RefCell::new(None), slot });
-        match slots.get_mut(slot) {
-            Some(place) => *place = Some(inner.clone()),
-            None => slots.push(Some(inner.clone())),
-        }
+        let inner = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            let inner = Rc::<Inner>::default();
+            self.all.borrow_mut().push(inner.clone());
+            inner
+        });
         Alarm { inner, alarms: self.clone() }
     }
 
@@ -120,7 +119,7 @@ impl Alarms {
     }
 
     fn wake(&self, concerned: impl Fn(&Inner) -> bool) {
-        for inner in self.slots.borrow().iter().flatten().filter(|inner| concerned(inner)) {
+        for inner in self.all.borrow().iter().filter(|inner| concerned(inner)) {
             if let Some(waker) = inner.waker.borrow_mut().take() {
                 waker.wake();
             }
@@ -128,7 +127,7 @@ impl Alarms {
     }
 
     fn is_empty(&self) -> bool {
-        self.slots.borrow().len() == self.free.borrow().len()
+        self.all.borrow().len() == self.free.borrow().len()
     }
 
     fn step(&self) {
@@ -201,10 +200,11 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
+        self.inner.due.set(Tick::NEVER);
         // Taken out first: dropping a waker may drop a task that owns other alarms.
-        let gone = self.alarms.slots.borrow_mut().get_mut(self.inner.slot).and_then(Option::take);
-        self.alarms.free.borrow_mut().push(self.inner.slot);
-        drop(gone);
+        let waker = self.inner.waker.borrow_mut().take();
+        drop(waker);
+        self.alarms.free.borrow_mut().push(self.inner.clone());
     }
 }
 
@@ -231,12 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_used_again() {
+    fn alarms_are_used_again() {
         let alarms = Alarms::new();
         let first = alarms.alarm();
         drop(alarms.alarm());
         let third = alarms.alarm();
-        assert_eq!(alarms.slots.borrow().len(), 2);
+        assert_eq!(alarms.all.borrow().len(), 2);
         drop((first, third));
         assert!(alarms.is_empty());
     }

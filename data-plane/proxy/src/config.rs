@@ -266,7 +266,7 @@ pub struct SpoolSettings {
 
 impl Default for SpoolSettings {
     fn default() -> Self {
-        SpoolSettings { cap: Bytes::from_mib(1024), segment: Bytes::from_mib(16), flush: Span::from_millis(5) }
+        SpoolSettings { cap: Bytes::from_mib(1024), segment: Bytes::from_mib(16), flush: Span::from_millis(10) }
     }
 }
 

@@ -9,7 +9,8 @@
 //! | `purse` | a key's pools as a worker touches them |
 //! | `gate`, `worker` | what all workers share, and what one has to itself |
 //! | `alarm`, `connection`, `framing` | coarse timers, and the state of one client's connection |
-//! | `reuse` | places for the state of requests, used again |
+//! | `reuse`, `ink` | places for the state of requests and for short texts, used again |
+//! | `gather` | several short writes as one |
 //! | `upstream/` | connections to providers |
 //! | `spool/` | intents and terminals on disk |
 //! | `sync/` | the link to the controller |
@@ -23,6 +24,8 @@ mod connection;
 mod error;
 mod framing;
 mod gate;
+mod gather;
+mod ink;
 mod offers;
 mod pipeline;
 mod purse;

@@ -23,7 +23,7 @@ use http::HeaderValue;
 use crate::{
     alarm::{Alarms, Tick},
     telemetry::{AttemptCounters, Tally},
-    upstream::{Target, Upstream, auth},
+    upstream::{Target, Upstream, auth, auth::Signer},
 };
 
 /// Hard failures in a row after which an endpoint is left alone for a while.
@@ -120,6 +120,7 @@ pub(crate) struct Lane {
     pub dialect: &'static Dialect,
     pub quirks: Quirks,
     pub target: Target,
+    pub signer: Signer,
     pub model_header: HeaderValue,
     pub provider_header: HeaderValue,
     pub counters: AttemptCounters,
@@ -268,6 +269,7 @@ impl Shelf {
             dialect: provider_dialect,
             quirks: provider_dialect.parse_quirks(&route.endpoint.quirks).map_err(|_| "unknown_quirk")?,
             target: self.upstream.target(&route.provider.base_url).map_err(|_| "bad_address")?,
+            signer: Signer::of(&route.provider.auth).ok_or("unknown_auth")?,
             model_header: text_header(entry.model.id.as_str()),
             provider_header: text_header(route.provider.id.as_str()),
             counters: self.tally.attempts(route.provider.id.as_str()),

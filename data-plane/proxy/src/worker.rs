@@ -11,7 +11,7 @@ use std::{
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use codec::{AnswerEdits, Dialect, Receipt, RequestEdits};
-use domain::{pricing::cost, snapshot::Snapshot, time::Timestamp, usage::TokenUsage};
+use domain::{keys::Digest, pricing::cost, snapshot::Snapshot, time::Timestamp, usage::TokenUsage};
 use http::HeaderMap;
 use runtime::{clock::Clock, shutdown::Phase};
 
@@ -20,6 +20,7 @@ use crate::{
     config::TimeoutSettings,
     connection::Load,
     gate::Gate,
+    ink::Ink,
     offers::{Offer, Shelf, View},
     pipeline::{Answered, Attempts, Chat, Ran},
     purse::Purses,
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     /// Places for chats and for their attempts.
     pub chats: Rc<Pool<Chat, Answered>>,
     pub runs: Rc<Pool<Attempts, Ran>>,
+    /// Texts for headers.
+    pub ink: Ink,
     spare_headers: RefCell<Vec<HeaderMap>>,
     /// What the wall clock is ahead of the other one, looked at from time to time: a request then needs to read one only.
     ahead_us: Cell<i64>,
@@ -91,6 +94,7 @@ impl Worker {
             purses: RefCell::default(),
             chats: Pool::of(Chat::serve),
             runs: Pool::of(Attempts::run),
+            ink: Ink::default(),
             spare_headers: RefCell::default(),
             ahead_us: Cell::new(ahead_us(&*gate.clock)),
             phase: Cell::new(Phase::Serving),
@@ -140,9 +144,11 @@ impl Worker {
         drop(self.view());
     }
 
-    /// Makes everything on offer ready, and reads and prices a small answer once.
+    /// Makes everything on offer ready, looks for a key, and reads and prices small answers once.
     pub fn prime(&self) {
         let view = self.view();
+        let nobody = Digest::of("");
+        std::hint::black_box(view.snapshot.caller(&nobody, self.wall(self.gate.clock.monotonic())));
         let entries = view.snapshot.catalogue().models().iter();
         let lane = entries
             .filter_map(|entry| self.offer(&view, entry.model.id.as_str()))
@@ -156,10 +162,13 @@ impl Worker {
             quirks: lane.quirks,
         };
         let segments = lane.bridge.request(&body, &scan, &edits);
-        let mut pass = lane.bridge.stream(&AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true });
+        let edits = AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true };
+        let mut pass = lane.bridge.stream(&edits);
         let mut pricer =
             |usage: &TokenUsage| Receipt { cost: cost(usage, lane.prices()), is_byok: false, upstream_cost: None };
         let chunk = Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n");
         std::hint::black_box((segments, pass.push(chunk, &mut pricer), pass.end(&mut pricer)));
+        let whole = Bytes::from_static(b"{\"id\":\"a\",\"model\":\"b\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}");
+        std::hint::black_box(lane.bridge.whole(whole, &edits, &mut pricer).is_ok());
     }
 }

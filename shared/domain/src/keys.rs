@@ -60,7 +60,7 @@ impl<'a> KeyText<'a> {
         if check.len() != CHECK || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(BadKey::Shape);
         }
-        if checksum(body).as_bytes() == check.as_bytes() { Ok(KeyText { text }) } else { Err(BadKey::Checksum) }
+        if checksum(body) == check.as_bytes() { Ok(KeyText { text }) } else { Err(BadKey::Checksum) }
     }
 
     /// The SHA-256 of the whole text.
@@ -77,8 +77,8 @@ impl<'a> KeyText<'a> {
 
 /// Makes a key text from random bytes: `PUBLIC + SECRET` of them are used, each below 248 (see [`usable`]).
 fn encode(kind: KeyKind, picks: &[u8; BODY]) -> String {
-    let body: String = picks.iter().map(|pick| digit62(u32::from(*pick))).collect();
-    let check = checksum(&body);
+    let body: String = picks.iter().map(|pick| char::from(digit62(u32::from(*pick)))).collect();
+    let check: String = checksum(&body).map(char::from).iter().collect();
     format!("{}{body}{check}", kind.prefix())
 }
 
@@ -97,18 +97,18 @@ pub fn generate(kind: KeyKind, mut random: impl FnMut() -> u8) -> String {
     encode(kind, &picks)
 }
 
-fn digit62(value: u32) -> char {
-    BASE62.get(usize::try_from(value % 62).unwrap_or(0)).copied().map_or('0', char::from)
+fn digit62(value: u32) -> u8 {
+    BASE62.get(usize::try_from(value % 62).unwrap_or(0)).copied().unwrap_or(b'0')
 }
 
-fn checksum(body: &str) -> String {
+fn checksum(body: &str) -> [u8; CHECK] {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = [b'0'; CHECK];
     for slot in digits.iter_mut().rev() {
-        *slot = u8::try_from(u32::from(digit62(rest))).unwrap_or(b'0');
+        *slot = digit62(rest);
         rest /= 62;
     }
-    digits.iter().copied().map(char::from).collect()
+    digits
 }
 
 /// The SHA-256 of a key's text: what is stored and looked up.

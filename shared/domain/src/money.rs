@@ -1,5 +1,6 @@
 //! Money in nano-dollars and prices in pico-dollars per unit. Integers, checked arithmetic, one rounding rule:
-//! sums are kept exact in pico-dollars and rounded half up to nano-dollars once per request.
+//! sums are kept exact in pico-dollars and rounded half up to nano-dollars once per request. Their texts are written
+//! without allocating.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +14,14 @@ pub struct Money(i64);
 /// A price in pico-USD (10^-12 dollars) per unit: per token, image, request, second …
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price(i64);
+
+/// An amount or a price as decimal digits.
+#[derive(Debug, Clone, Copy)]
+pub struct Decimal {
+    /// Filled from its end.
+    text: [u8; Decimal::WIDTH],
+    start: usize,
+}
 
 /// What is wrong with a text that should be an amount or a price.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +49,11 @@ impl Money {
     /// The amount in nano-dollars.
     pub const fn nano(self) -> i64 {
         self.0
+    }
+
+    /// The amount in dollars.
+    pub fn dollars(self) -> Decimal {
+        Decimal::new(self.0, 9)
     }
 
     /// The sum, unless it would not fit.
@@ -85,12 +99,12 @@ impl Price {
 
     /// USD per million units, without trailing zeros.
     pub fn to_per_million(self) -> String {
-        trim_zeros(&format_decimal(self.0, 6))
+        Decimal::new(self.0, 6).trimmed().to_owned()
     }
 
     /// USD per unit, without trailing zeros.
     pub fn to_per_unit(self) -> String {
-        trim_zeros(&format_decimal(self.0, 12))
+        Decimal::new(self.0, 12).trimmed().to_owned()
     }
 }
 
@@ -113,22 +127,59 @@ fn parse_decimal(text: &str, digits: u32) -> Result<i64, BadAmount> {
     Ok(if negative { -value } else { value })
 }
 
-fn format_decimal(value: i64, digits: u32) -> String {
-    let unit = 10u64.pow(digits);
-    let sign = if value < 0 { "-" } else { "" };
-    let size = value.unsigned_abs();
-    let width = usize::try_from(digits).unwrap_or(0);
-    format!("{sign}{}.{:0width$}", size / unit, size % unit)
-}
+impl Decimal {
+    /// Room for the 19 digits of a 64-bit number, a point and a sign.
+    const WIDTH: usize = 21;
 
-fn trim_zeros(text: &str) -> String {
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    /// `value` with its last `digits` digits after the point, and at least one before it.
+    fn new(value: i64, digits: usize) -> Decimal {
+        let mut text = [b'0'; Decimal::WIDTH];
+        let mut left = value.unsigned_abs();
+        let mut len = 0;
+        for place in text.iter_mut().rev() {
+            if left == 0 && len > digits + 1 {
+                break;
+            }
+            if len == digits {
+                *place = b'.';
+            } else {
+                *place += (left % 10) as u8;
+                left /= 10;
+            }
+            len += 1;
+        }
+        if value < 0
+            && let Some(place) = text.iter_mut().nth_back(len)
+        {
+            *place = b'-';
+            len += 1;
+        }
+        Decimal { text, start: Decimal::WIDTH.saturating_sub(len) }
+    }
+
+    /// All digits: `0.000412500`.
+    pub fn as_str(&self) -> &str {
+        self.upto(Decimal::WIDTH)
+    }
+
+    /// Without needless zeros: `0.0004125`.
+    pub fn trimmed(&self) -> &str {
+        let end = self.text.iter().rposition(|byte| *byte != b'0').unwrap_or(0);
+        // A point with nothing behind it goes as well.
+        let is_point = self.text.get(end) == Some(&b'.');
+        self.upto(if is_point { end } else { end + 1 })
+    }
+
+    fn upto(&self, end: usize) -> &str {
+        let text = self.text.get(self.start..end).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Money {
     /// Dollars with nine digits after the point: `0.000412500`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format_decimal(self.0, 9))
+        f.pad(self.dollars().as_str())
     }
 }
 
@@ -141,7 +192,7 @@ impl FromStr for Money {
 
 impl Serialize for Money {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.dollars().as_str())
     }
 }
 
@@ -186,10 +237,43 @@ mod tests {
         assert_eq!(Money::round_pico(-500), Money::from_nano(-1));
     }
 
+    /// A decimal by way of formatting, for comparison.
+    fn formatted(value: i64, digits: usize) -> String {
+        let unit = 10u64.pow(u32::try_from(digits).unwrap());
+        let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+        format!("{sign}{}.{:0digits$}", size / unit, size % unit)
+    }
+
+    #[test]
+    fn texts_at_the_ends_are_whole() {
+        for (nano, all, trimmed) in [
+            (0, "0.000000000", "0"),
+            (25_000_000_000, "25.000000000", "25"),
+            (-100_000_000, "-0.100000000", "-0.1"),
+            (i64::MAX, "9223372036.854775807", "9223372036.854775807"),
+            (i64::MIN, "-9223372036.854775808", "-9223372036.854775808"),
+        ] {
+            let text = Money::from_nano(nano).dollars();
+            assert_eq!((text.as_str(), text.trimmed()), (all, trimmed));
+        }
+        assert_eq!(Price::from_pico(i64::MIN).to_per_million(), "-9223372036854.775808");
+        assert_eq!(Price::from_pico(i64::MIN).to_per_unit(), "-9223372.036854775808");
+        assert_eq!(format!("{:>12}|{:<12}|", Money::from_nano(1), Money::ZERO), " 0.000000001|0.000000000 |");
+    }
+
     proptest! {
         #[test]
         fn any_amount_survives_its_text(nano in any::<i64>().prop_filter("no room for the sign", |n| *n != i64::MIN)) {
             prop_assert_eq!(Money::from_nano(nano).to_string().parse(), Ok(Money::from_nano(nano)));
+        }
+
+        #[test]
+        fn a_text_is_the_one_that_formatting_gives(value in any::<i64>(), shift in 0u32..63) {
+            let value = value >> shift;
+            for digits in [6, 9, 12] {
+                let text = Decimal::new(value, digits);
+                prop_assert_eq!(text.as_str(), formatted(value, digits));
+            }
         }
     }
 }

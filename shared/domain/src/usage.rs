@@ -1,5 +1,7 @@
 //! What one request used and cost, and how it ended.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EndpointId, KeyId, ModelId, OrgId, PlanId, ProviderId, RequestId};
@@ -141,8 +143,8 @@ pub struct UsageRecord {
     pub provider: Option<ProviderId>,
     pub endpoint: Option<EndpointId>,
     /// Dialect names; `dialect_out` is empty when no attempt was made.
-    pub dialect_in: String,
-    pub dialect_out: String,
+    pub dialect_in: Cow<'static, str>,
+    pub dialect_out: Cow<'static, str>,
     /// Ordinal of the attempt that answered, from 1; the number of attempts made when none did.
     pub attempt: u32,
     /// The answer's id at the provider, cut to 256 bytes.
@@ -159,7 +161,7 @@ pub struct UsageRecord {
     pub is_byok: bool,
     pub outcome: Outcome,
     /// The finish reason in the caller's dialect, if any.
-    pub finish_reason: String,
+    pub finish_reason: Cow<'static, str>,
     /// What the client saw; 0 when it saw nothing.
     pub status: u16,
     pub streamed: bool,

@@ -9,8 +9,6 @@ use std::collections::HashMap;
 use domain::ids::Revision;
 use domain::snapshot::{Change, Content, Kind, Refusal, Snapshot};
 
-/// A base is built in steps of so many changes, so that a million keys are neither held twice nor copied often.
-const STEP: usize = 65_536;
 /// Above this many objects a replacement must not shrink by more than a fifth.
 const SANE_FROM: usize = 1_000;
 
@@ -54,24 +52,16 @@ pub enum BaseRefused {
 struct Incoming {
     force: bool,
     received: u64,
+    /// Thrown away unless everything fits in the end.
     built: Snapshot,
-    changes: Vec<Change>,
     refusals: Vec<Refusal>,
 }
 
 impl Incoming {
     fn take(&mut self, changes: Vec<Change>) {
         self.received += u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        self.changes.extend(changes);
-        if self.changes.len() >= STEP {
-            self.build(Revision::default());
-        }
-    }
-
-    fn build(&mut self, revision: Revision) {
-        let (built, refusals) = self.built.apply(revision, std::mem::take(&mut self.changes));
-        self.built = built;
-        self.refusals.extend(refusals);
+        // Chunk by chunk, so that a million keys are held once.
+        self.refusals.extend(self.built.absorb(Revision::default(), changes));
     }
 }
 
@@ -169,13 +159,7 @@ impl Replica {
     /// A base begins to arrive; one that was under way is dropped. `force` lets it be older or much smaller.
     pub fn base_begin(&mut self, force: bool) {
         self.behind = true;
-        self.incoming = Some(Incoming {
-            force,
-            received: 0,
-            built: Snapshot::default(),
-            changes: Vec::new(),
-            refusals: Vec::new(),
-        });
+        self.incoming = Some(Incoming { force, received: 0, built: Snapshot::default(), refusals: Vec::new() });
     }
 
     /// A chunk's changes. Without a base under way they are ignored.
@@ -210,7 +194,7 @@ impl Replica {
         if revision < ours && !force {
             return Err(BaseRefused::Older { offered: revision, ours });
         }
-        incoming.build(revision);
+        incoming.built.absorb(revision, Vec::new());
         let Incoming { built: base, mut refusals, .. } = incoming;
         if !force {
             self.check_sanity(&base)?;

@@ -34,7 +34,10 @@ pub async fn lease(app: &App, call: Call) -> Result<Reply> {
     let asker = Asker { proxy: call.proxy, epoch: call.epoch, newest_epoch: call.epoch, sequence: call.sequence };
     let mut grants = if money.is_empty() { Vec::new() } else { lend_money(app, &asker, &money, active).await? };
     for ask in rates {
-        grants.push(app.rates.ask(app, &asker, &ask, active).await?);
+        match app.rates.ask(app, &asker, &ask, active).await {
+            Ok(grant) => grants.push(grant),
+            Err(error) => tracing::error!(pool = %ask.pool, proxy = %asker.proxy, %error, "a limit cannot be read"),
+        }
     }
     app.metrics.grants(&grants);
     Ok(Reply { grants, active_proxies: active })
@@ -42,18 +45,78 @@ pub async fn lease(app: &App, call: Call) -> Result<Reply> {
 
 /// How often a transaction that others got in the way of is tried.
 const TRIES: usize = 3;
+/// So many failures of one call are looked into; what is not answered then is asked again by the proxy.
+const MOST_FAILURES: usize = 32;
 
+/// Why a transaction did not go through.
+struct Failure {
+    /// The pool whose movements could not be booked, where it is known.
+    pool: Option<PoolId>,
+    error: Error,
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure { pool: None, error: error.into() }
+    }
+}
+
+impl Failure {
+    /// Whether it may be one pool's, rather than everybody's.
+    fn may_be_one_pools(&self) -> bool {
+        matches!(&self.error, Error::Store(error) if !error.may_retry())
+    }
+
+    /// Whether it is about what is booked, and not about the database.
+    fn is_of_the_books(&self) -> bool {
+        !matches!(&self.error, Error::Store(store::Error::Unavailable { .. }))
+    }
+}
+
+/// Lends of all pools in one transaction. A pool that cannot be booked is left out of the answer, so that the others
+/// need not suffer for it: the proxy asks for it again.
 async fn lend_money(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>> {
+    let mut grants = Vec::with_capacity(asks.len());
+    let (mut parts, mut failures) = (vec![asks.to_vec()], 0);
+    while let Some(mut part) = parts.pop() {
+        let failure = match lend_patiently(app, asker, &part, active).await {
+            Ok(more) => {
+                grants.extend(more);
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        failures += 1;
+        if !failure.may_be_one_pools() || failures > MOST_FAILURES {
+            return Err(failure.error);
+        }
+        if let Some(broken) = failure.pool.or(part.first().filter(|_| part.len() == 1).map(|ask| ask.pool)) {
+            if grants.is_empty() && parts.is_empty() && part.len() == 1 && !failure.is_of_the_books() {
+                return Err(failure.error);
+            }
+            tracing::error!(pool = %broken, proxy = %asker.proxy, error = %failure.error, "a pool cannot be lent from");
+            part.retain(|ask| ask.pool != broken);
+        } else {
+            parts.push(part.split_off(part.len() / 2));
+        }
+        if !part.is_empty() {
+            parts.push(part);
+        }
+    }
+    Ok(grants)
+}
+
+async fn lend_patiently(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>, Failure> {
     for _ in 1..TRIES {
         match lend_once(app, asker, asks, active).await {
-            Err(Error::Store(error)) if error.may_retry() => {}
+            Err(Failure { error: Error::Store(error), .. }) if error.may_retry() => {}
             done => return done,
         }
     }
     lend_once(app, asker, asks, active).await
 }
 
-async fn lend_once(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>> {
+async fn lend_once(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Result<Vec<Grant>, Failure> {
     let now = app.now();
     let mut posting = app.store.post(Actor::Task("lender"), now).await?;
     let mark = posting.mark(&asker.proxy, asker.epoch).await?;
@@ -76,7 +139,7 @@ async fn lend_once(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Resul
             continue;
         };
         let decision = lender::decide(&money_pool(pool, now), &asker, ask, Fleet { active }, now);
-        write(&mut posting, &asker, ask, pool, &decision)?;
+        write(&mut posting, &asker, ask, pool, &decision).map_err(|error| Failure { pool: Some(ask.pool), error })?;
         nudged.extend(decision.recalls().map(|(proxy, _, keep)| (proxy.clone(), pool.id, keep)));
         if decision.returned > 0 {
             moved.push(pool.id);

@@ -1,9 +1,40 @@
-//! Searches that compile to vector instructions, in safe code: most of the time of a scan is spent here.
+//! Searches with vector instructions, in safe code: most of the time of a scan is spent here.
 
-use memchr::memchr2;
+use wide::u8x16;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Bytes that are looked at together.
+pub(super) const BLOCK: usize = 64;
+
+/// Marks the quotes and backslashes among the [`BLOCK`] bytes from `at`, the first in the lowest bit; none at the end.
+#[inline]
+pub(super) fn stops(bytes: &[u8], at: usize) -> Option<u64> {
+    let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+    if let Some(block) = rest.first_chunk() {
+        return Some(stops_in(block));
+    }
+    let mut block = [0; BLOCK];
+    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    Some(stops_in(&block))
+}
+
+/// Where a string that starts at `at` ends, when it is short and has no backslash: most have none. Word by word, since
+/// the next string cannot be read before this is known, and a guessed branch is faster than a vector's answer.
+#[inline]
+pub(super) fn short(bytes: &[u8], at: usize) -> Option<usize> {
+    let near = bytes.get(at..)?.first_chunk::<16>()?;
+    for (word, before) in near.as_chunks().0.iter().zip([at, at + 8]) {
+        let word = u64::from_le_bytes(*word);
+        let marks = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if marks != 0 {
+            let end = before + marks.trailing_zeros() as usize / 8;
+            return (bytes.get(end) == Some(&b'"')).then_some(end);
+        }
+    }
+    None
+}
 
 /// Marks the zero bytes of `word`; exact up to and including the lowest.
 #[inline]
@@ -11,42 +42,18 @@ fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
-/// The next quote or backslash at or after `at`; the length when there is none.
-///
-/// Most strings are short and most text has an escape every line, so the first bytes are looked at by hand, in steps
-/// that compile to a few vector instructions, before a full search is worth its start.
 #[inline]
-pub(super) fn stop(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let mut near = 0;
-    for block in rest.as_chunks::<16>().0.iter().take(8) {
-        if has_stop(block) {
-            return at + near + stop_in(block);
-        }
-        near += 16;
-    }
-    match memchr2(b'"', b'\\', rest.get(near..).unwrap_or_default()) {
-        Some(far) => at + near + far,
-        None => bytes.len(),
-    }
+fn stops_in(block: &[u8; BLOCK]) -> u64 {
+    let parts = block.as_chunks().0.iter().rev();
+    parts.fold(0, |stops, part| (stops << 16) | u64::from(marks(part)))
 }
 
-/// Whether a block has a quote or a backslash. Arithmetic rather than logic, which the compiler would take apart.
+/// Marks the quotes and backslashes of a part.
 #[inline]
-fn has_stop(block: &[u8; 16]) -> bool {
-    let found = block.iter().fold(0u8, |found, byte| found | u8::from(*byte == b'"') | u8::from(*byte == b'\\'));
-    found != 0
-}
-
-/// The first quote or backslash of a block that has one.
-#[inline]
-fn stop_in(block: &[u8; 16]) -> usize {
-    let marks = |word: u64| zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c));
-    let [low, high] = block.as_chunks::<8>().0 else { return 0 };
-    match marks(u64::from_le_bytes(*low)) {
-        0 => 8 + (marks(u64::from_le_bytes(*high)).trailing_zeros() / 8) as usize,
-        found => (found.trailing_zeros() / 8) as usize,
-    }
+fn marks(part: &[u8; 16]) -> u32 {
+    let part = u8x16::new(*part);
+    let stops = part.simd_eq(u8x16::splat(b'"')) | part.simd_eq(u8x16::splat(b'\\'));
+    stops.to_bitmask()
 }
 
 /// The smallest byte and all bytes ored, in one pass that vectorises.

@@ -2,11 +2,16 @@
 //! Never allocates on the way, never looks at what a text says. Next rooms: `scan` for requests, the dialects for answers.
 
 mod find;
+mod meaning;
+mod write;
 
 use std::borrow::Cow;
 
-use find::stop;
 pub(crate) use find::survey;
+use find::{BLOCK, short, stops};
+pub(crate) use meaning::{meant_len, whole_number};
+pub use write::NewText;
+pub(crate) use write::{is_string, write_string};
 
 /// Nesting that is still read; a top-level object is level 1.
 pub(crate) const MAX_DEPTH: u32 = 64;
@@ -27,6 +32,12 @@ impl Span {
     /// Whether it covers nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The same piece of what stands behind `base` other bytes.
+    #[inline]
+    pub(crate) fn behind(self, base: usize) -> Span {
+        Span { start: base + self.start, end: base + self.end }
     }
 
     /// The bytes it covers in `body`; nothing when it does not lie in it.
@@ -256,35 +267,51 @@ impl<'a> Cursor<'a> {
         Ok(key)
     }
 
-    /// A string, from its opening quote to behind its closing one.
-    #[inline]
+    /// A string, from its opening quote to behind its closing one. Not inlined: its many callers are faster small.
+    #[inline(never)]
     pub fn string(&mut self) -> Result<Text, Flaw> {
         self.space();
         if self.peek() != Some(b'"') {
             return self.flaw("a string");
         }
         let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        loop {
-            at = stop(self.bytes, at);
-            match self.bytes.get(at) {
-                Some(b'"') => break,
-                Some(_) => {
-                    escaped = true;
-                    at = self.escape(at)?;
-                }
-                None => {
-                    self.at = self.bytes.len();
-                    return self.flaw("the end of a string");
-                }
+        match short(self.bytes, start) {
+            Some(end) if !self.controls => {
+                self.at = end + 1;
+                Ok(Text { span: Span { start, end }, escaped: false })
             }
+            _ => self.long_string(start),
         }
-        let span = Span { start, end: at };
+    }
+
+    /// The string whose inside starts at `start`, whatever is in it. It is searched block by block, since most long
+    /// texts have several escapes in each.
+    #[inline(never)]
+    fn long_string(&mut self, start: usize) -> Result<Text, Flaw> {
+        // Up to `at` everything has been looked at: an escape may reach into the next block.
+        let (mut block, mut at, mut escaped) = (start, start, false);
+        while let Some(found) = stops(self.bytes, block) {
+            let mut stops = found & from(at.saturating_sub(block));
+            while stops != 0 {
+                at = block + stops.trailing_zeros() as usize;
+                if self.bytes.get(at) == Some(&b'"') {
+                    return self.end_string(Span { start, end: at }, escaped);
+                }
+                escaped = true;
+                at = self.escape(at)?;
+                stops &= from(at - block);
+            }
+            block += BLOCK;
+        }
+        self.at = self.bytes.len();
+        self.flaw("the end of a string")
+    }
+
+    fn end_string(&mut self, span: Span, escaped: bool) -> Result<Text, Flaw> {
         if self.controls {
             self.no_controls(span)?;
         }
-        self.at = at + 1;
+        self.at = span.end + 1;
         Ok(Text { span, escaped })
     }
 
@@ -364,6 +391,19 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// A value without children, of this kind.
+    #[inline]
+    fn leaf(&mut self, kind: Kind) -> Result<(), Flaw> {
+        match kind {
+            Kind::String => self.string().map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::True => self.word("true"),
+            Kind::False => self.word("false"),
+            Kind::Null => self.word("null"),
+            Kind::Object | Kind::Array => self.flaw("a value"),
+        }
+    }
+
     /// Any value; its span. Children are shown to `watch`.
     #[inline]
     pub fn skip(&mut self, watch: &mut impl Watch) -> Result<Span, Flaw> {
@@ -395,20 +435,8 @@ impl<'a> Cursor<'a> {
                     }
                     more
                 }
-                Kind::Number => {
-                    self.number()?;
-                    false
-                }
-                Kind::True => {
-                    self.word("true")?;
-                    false
-                }
-                Kind::False => {
-                    self.word("false")?;
-                    false
-                }
-                Kind::Null => {
-                    self.word("null")?;
+                kind => {
+                    self.leaf(kind)?;
                     false
                 }
             };
@@ -434,10 +462,27 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Any value, looked at by nobody.
+    /// Any value, looked at by nobody; its span.
     #[inline]
     pub fn pass(&mut self) -> Result<Span, Flaw> {
-        self.skip(&mut Nothing)
+        match self.kind()? {
+            Kind::Object | Kind::Array => self.skip(&mut Nothing),
+            kind => {
+                let start = self.at;
+                self.leaf(kind)?;
+                Ok(Span { start, end: self.at })
+            }
+        }
+    }
+
+    /// A whole number that is not negative; none when the value is something else.
+    #[inline]
+    pub fn count(&mut self) -> Result<Option<u64>, Flaw> {
+        if self.kind()? == Kind::Number {
+            return Ok(whole_number(self.number()?.of(self.bytes)));
+        }
+        self.pass()?;
+        Ok(None)
     }
 
     /// A field's name as text: the bytes themselves, or what they mean when there are escapes in them. A name that
@@ -464,38 +509,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many bytes the text of a raw string has once its escapes are taken back.
-pub(crate) fn meant_len(raw: &[u8], escaped: bool) -> usize {
-    if !escaped {
-        return raw.len();
-    }
-    let mut len = 0;
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (step, worth) = match rest.get(at + 1) {
-            Some(b'u') => (6, unicode_len(rest.get(at + 2..at + 6).unwrap_or_default())),
-            _ => (2, 1),
-        };
-        len += at + worth;
-        rest = rest.get(at + step..).unwrap_or_default();
-    }
-    len + rest.len()
-}
-
-/// UTF-8 bytes of one `\u` escape; each half of a pair counts two, so pairs count four.
-fn unicode_len(hex: &[u8]) -> usize {
-    let code = std::str::from_utf8(hex).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0);
-    match code {
-        0..=0x7f => 1,
-        0x80..=0x7ff | 0xd800..=0xdfff => 2,
-        _ => 3,
-    }
-}
-
-/// Writes `text` as a JSON string, quotes included.
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    // Writing into a Vec cannot fail, and every str has a JSON form.
-    let _ = serde_json::to_writer(out, text);
+/// The marks from this place of a block on.
+#[inline]
+fn from(place: usize) -> u64 {
+    if place < BLOCK { u64::MAX << place } else { 0 }
 }
 
 #[cfg(test)]

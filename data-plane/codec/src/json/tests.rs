@@ -1,6 +1,6 @@
 //! The grammar to the letter, and the searches at every place.
 
-use super::find::stop;
+use super::find::{short, stops};
 use super::*;
 
 fn is_valid(text: &[u8]) -> bool {
@@ -82,18 +82,40 @@ fn sixty_four_levels_are_read_and_no_more() {
 }
 
 #[test]
-fn a_stop_is_found_wherever_it_stands() {
-    for at in 0..70 {
-        for mark in [b'"', b'\\'] {
-            let mut text = vec![b'x'; 80];
-            text[at] = mark;
-            text[75] = b'"';
-            assert_eq!(stop(&text, 0), at);
+fn a_stop_is_marked_wherever_it_stands() {
+    // Bytes that differ from the marks by one bit are none.
+    let near: Vec<u8> = (0..8).flat_map(|bit| [b'"' ^ (1 << bit), b'\\' ^ (1 << bit)]).collect();
+    for len in [1, 15, 16, 17, 63, 64, 65, 100] {
+        let plain: Vec<u8> = near.iter().copied().cycle().take(len).collect();
+        assert_eq!((stops(&plain, 0), short(&plain, 0)), (Some(0), None));
+        assert_eq!((stops(&plain, len), stops(&plain, len + 1)), (None, None));
+        for at in 0..len.min(64) {
+            for mark in [b'"', b'\\'] {
+                let mut text = plain.clone();
+                text[at] = mark;
+                assert_eq!(stops(&text, 0), Some(1 << at));
+                assert_eq!(stops(&text, at).map(|stops| stops & 1), Some(1));
+                assert_eq!(short(&text, 0), (mark == b'"' && at < 16 && len >= 16).then_some(at));
+            }
         }
     }
-    assert_eq!(stop(b"abc", 0), 3);
-    // Bytes that differ from the marks by the lowest or highest bit only.
-    assert_eq!(stop(b"\x23\x21\x5d\x5b\xa2\xdc\x02\x7c\"", 0), 8);
+    assert_eq!(stops(&[b'"'; 64], 0), Some(u64::MAX));
+    assert_eq!(short(&[b'\\', b'"'].repeat(16), 0), None, "what follows a backslash needs a closer look");
+}
+
+#[test]
+fn strings_end_where_they_end_however_long_they_are() {
+    for len in 0..150 {
+        for at in 0..=len {
+            for (escape, is_known) in
+                [(r#"\""#, true), (r"\\", true), (r"\u00e4", true), (r"\u00e", false), (r"\x", false)]
+            {
+                let text = format!(r#""{}{escape}{}""#, "x".repeat(at), "y".repeat(len - at));
+                assert_eq!(is_valid(text.as_bytes()), is_known, "{text}");
+                assert!(!is_valid(&text.as_bytes()[..text.len() - 1]), "{text} without its end");
+            }
+        }
+    }
 }
 
 #[test]

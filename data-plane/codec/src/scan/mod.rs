@@ -58,7 +58,7 @@ pub type Fields = [ActedOn];
 /// An acted-on field as it stands in the body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
-    pub acted: ActedOn,
+    pub acted: &'static ActedOn,
     /// How many fields stand before it.
     pub ordinal: usize,
     /// From the key's opening quote to the end of the value.
@@ -154,7 +154,7 @@ fn wrong_type(param: &str, expected: &str) -> Stop {
 pub fn scan(body: &[u8], fields: &'static Fields) -> Result<Scan, BodyFault> {
     let (least, union) = json::survey(body);
     if union >= 0x80
-        && let Err(error) = std::str::from_utf8(body)
+        && let Err(error) = simdutf8::compat::from_utf8(body)
     {
         return Err(BodyFault {
             kind: BodyFaultKind::NotUtf8,
@@ -280,7 +280,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads one value by its meaning. Null is the same as absent everywhere but for the model and the messages.
-    fn value(&mut self, acted: ActedOn, kind: Kind) -> Result<(Option<Member>, bool), Stop> {
+    fn value(&mut self, acted: &ActedOn, kind: Kind) -> Result<(Option<Member>, bool), Stop> {
         let name = acted.name;
         let required = matches!(acted.meaning, Meaning::Model | Meaning::Messages);
         if kind == Kind::Null && !required {
@@ -348,8 +348,7 @@ impl<'a> Pass<'a> {
         if kind != Kind::Number {
             return Err(wrong_type(name, "a whole number, not negative"));
         }
-        let digits = self.cursor.number()?.of(self.body);
-        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        let number = json::whole_number(self.cursor.number()?.of(self.body));
         number.ok_or_else(|| wrong_type(name, "a whole number, not negative"))
     }
 
@@ -443,19 +442,20 @@ fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-fn find(table: &'static Fields, name: &[u8]) -> Option<(u32, ActedOn)> {
-    let at = table.iter().position(|acted| is_variant(acted.name, name))?;
-    Some((u32::try_from(at).unwrap_or(u32::MAX), *table.get(at)?))
+/// The row of the field that a reader could take `met` for. Nearly all names are ASCII and of another length.
+fn find(table: &'static Fields, met: &[u8]) -> Option<(u32, &'static ActedOn)> {
+    let at = match met.is_ascii() {
+        true => table.iter().position(|acted| acted.name.as_bytes().eq_ignore_ascii_case(met)),
+        false => table.iter().position(|acted| is_variant(acted.name, met)),
+    }?;
+    Some((u32::try_from(at).unwrap_or(u32::MAX), table.get(at)?))
 }
 
 /// Whether a reader that ignores case could take `met` for `name`: ASCII letters, and the two others that fold to
 /// ASCII (long s, Kelvin sign), which some readers fold.
 fn is_variant(name: &str, met: &[u8]) -> bool {
-    if name.len() == met.len() {
+    if name.len() >= met.len() || met.is_ascii() {
         return name.as_bytes().eq_ignore_ascii_case(met);
-    }
-    if met.len() < name.len() || met.is_ascii() {
-        return false;
     }
     std::str::from_utf8(met).is_ok_and(|met| {
         let folded = met.chars().map(|letter| match letter {

@@ -47,16 +47,16 @@ pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
     match answer {
         Answer::Whole { visit, ticket, whole } => {
             let mut headers = head(&visit, 200, JSON);
-            generation_id(&mut headers, whole.tap.upstream_id());
+            generation_id(&visit, &mut headers, whole.tap.upstream_id());
             // An answer whose finish says "error" is passed on and is free.
             let failed = whole.tap.finish_reason() == "error";
             let outcome = if failed { Outcome::UpstreamError } else { Outcome::Finished };
             ticket.close(&Ending { outcome, tap: Some(&whole.tap), status: 200 });
-            response(StatusCode::OK, headers, Outflow::many(whole.body.into_iter().collect()))
+            response(StatusCode::OK, headers, Outflow::many(whole.body))
         }
         Answer::Flow(relay) => {
             let mut headers = stream_head(relay.visit());
-            generation_id(&mut headers, relay.upstream_id());
+            generation_id(relay.visit(), &mut headers, relay.upstream_id());
             response(StatusCode::OK, headers, Outflow::flow(relay))
         }
     }
@@ -76,9 +76,9 @@ fn stream_head(visit: &Visit) -> HeaderMap {
     headers
 }
 
-fn generation_id(headers: &mut HeaderMap, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id)
-        && !id.is_empty()
+fn generation_id(visit: &Visit, headers: &mut HeaderMap, id: &str) {
+    if !id.is_empty()
+        && let Some(value) = visit.worker.ink.header(id.as_bytes())
     {
         headers.insert(GENERATION_ID, value);
     }
@@ -153,7 +153,8 @@ fn head(visit: &Visit, status: u16, content_type: HeaderValue) -> HeaderMap {
 
 /// What every answer carries, as far as it is known by now.
 pub(crate) fn stamp(visit: &Visit, headers: &mut HeaderMap) {
-    if let Ok(id) = HeaderValue::from_str(visit.id.write_text(&mut [0; RequestId::LEN])) {
+    let ink = &visit.worker.ink;
+    if let Some(id) = ink.header(visit.id.write_text(&mut [0; RequestId::LEN]).as_bytes()) {
         headers.insert(REQUEST_ID, id);
     }
     if let Some(lane) = visit.lane() {
@@ -162,7 +163,9 @@ pub(crate) fn stamp(visit: &Visit, headers: &mut HeaderMap) {
         headers.insert(ATTEMPTS, small_number(visit.attempts()));
     }
     if let Some(purse) = visit.purse() {
-        headers.insert(SERVER_TIMING, timing(visit.added()));
+        if let Some(timing) = timing(visit.added(), |text| ink.header(text)) {
+            headers.insert(SERVER_TIMING, timing);
+        }
         rate_headers(headers, purse, visit);
     }
     if let Some(limit) = visit.token_limit() {
@@ -195,7 +198,7 @@ fn small_number(number: u32) -> HeaderValue {
 }
 
 /// `tollgate;dur=<milliseconds>` with three digits after the point.
-fn timing(added: std::time::Duration) -> HeaderValue {
+fn timing<T>(added: std::time::Duration, done: impl FnOnce(&[u8]) -> T) -> T {
     const PREFIX: usize = "tollgate;dur=".len();
     let us = u32::try_from(added.as_micros()).unwrap_or(u32::MAX);
     let (ms, rest) = (us / 1_000, us % 1_000);
@@ -210,8 +213,7 @@ fn timing(added: std::time::Duration) -> HeaderValue {
         *place = *byte;
         end += 1;
     }
-    let text = text.get(..end).unwrap_or_default();
-    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("tollgate"))
+    done(text.get(..end).unwrap_or_default())
 }
 
 /// The last decimal digit of a number.
@@ -281,9 +283,12 @@ mod tests {
 
     #[test]
     fn added_time_is_in_milliseconds() {
-        assert_eq!(timing(std::time::Duration::from_micros(42)), "tollgate;dur=0.042");
-        for (us, text) in [(0, "0.000"), (12_345, "12.345"), (10_000, "10.000"), (3_600_000_007, "3600000.007")] {
-            assert_eq!(timing(std::time::Duration::from_micros(us)), format!("tollgate;dur={text}"));
+        for (us, text) in
+            [(0, "0.000"), (42, "0.042"), (12_345, "12.345"), (10_000, "10.000"), (3_600_000_007, "3600000.007")]
+        {
+            let timing =
+                timing(std::time::Duration::from_micros(us), |text| String::from_utf8_lossy(text).into_owned());
+            assert_eq!(timing, format!("tollgate;dur={text}"));
         }
     }
 

@@ -28,6 +28,8 @@ const RATIO_FLOOR: u64 = 1 << 20;
 const RATIO: u64 = 20;
 /// Compressed bodies above this size are unpacked off the worker thread.
 const INLINE: usize = 64 * 1024;
+/// A body that is cheaper to copy than to keep where it is.
+const SMALL: usize = 4 * 1024;
 /// Room that is made at once for a body of known length.
 const FIRST_ROOM: usize = 1 << 20;
 /// Room that is made for a body of unknown length.
@@ -185,10 +187,11 @@ impl Pace<'_> {
 async fn read(visit: &Visit, mut body: Incoming) -> Result<Bytes, Refusal> {
     let limit = visit.worker.gate.settings.limits.body.get();
     let expected = body.size_hint().exact();
-    // Bodies that came with their head are one piece and are not copied.
     let Some(first) = now_or_later(visit, &mut body).await? else { return Ok(Bytes::new()) };
+    // Bodies that came with their head are one piece. Small ones are copied all the same, to leave the parser its buffer:
+    // a new one would cost more.
     if expected == Some(first.len() as u64) {
-        return Ok(first);
+        return Ok(if first.len() <= SMALL { Bytes::copy_from_slice(&first) } else { first });
     }
     let room = expected.and_then(|length| usize::try_from(length).ok()).unwrap_or(UNKNOWN_ROOM).min(FIRST_ROOM);
     let mut whole = BytesMut::with_capacity(room.max(first.len()));

@@ -30,7 +30,7 @@ use crate::{
     alarm::{Alarm, Tick, TimeUp},
     offers::Lane,
     telemetry::AttemptResult,
-    upstream::{self, Reply, ReplyBody, auth},
+    upstream::{self, Reply, ReplyBody},
 };
 
 /// How much of an error body is read, and for how long.
@@ -236,7 +236,7 @@ impl Attempts {
             true => None,
             false => secrets.get(&provider.id, provider.credential_version),
         };
-        auth::sign(&provider.auth, secret.as_deref(), &mut headers).map_err(|_| miss(lane, Trouble::NoCredential))?;
+        lane.signer.sign(secret.as_ref(), &mut headers).map_err(|_| miss(lane, Trouble::NoCredential))?;
         Ok(headers)
     }
 
@@ -279,8 +279,7 @@ impl Attempts {
             token_limit: self.ticket.output().limit,
             quirks: lane.quirks,
         };
-        let segments = lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits);
-        let body: Vec<Bytes> = segments.into_iter().collect();
+        let body = lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits);
         self.ticket.reached(Reached::Sent);
         let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
         let sent = {

@@ -53,7 +53,7 @@ impl Chat {
 }
 
 async fn inference(visit: &Rc<Visit>, request: Request<Incoming>) -> Result<Response<Outflow>, Refusal> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let view = visit.worker.view();
     let purse = match authenticate(visit, &view, &head.headers, &head.uri) {
         Ok(purse) => purse,
@@ -63,7 +63,9 @@ async fn inference(visit: &Rc<Visit>, request: Request<Incoming>) -> Result<Resp
         }
     };
     let arrival = arrival::receive(visit, &head, body).await?;
-    visit.worker.keep_headers(head.headers);
+    visit.worker.keep_headers(std::mem::take(&mut head.headers));
+    // The rest of the head lies in the parser's buffer, which has a use for the room.
+    drop(head);
     let plan = plan::plan(visit, &view, &purse, &arrival)?;
     drop(view);
     let ticket = admit::admit(visit, &purse, &arrival, &plan).await?;

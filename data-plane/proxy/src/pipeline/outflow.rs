@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use codec::{Pieces, Segments};
 use http_body::{Body, Frame, SizeHint};
 
 use super::relay::{Relay, Step, Waiting};
@@ -23,9 +24,15 @@ pub(crate) struct Outflow {
 enum Kind {
     Empty,
     One(Bytes),
-    Many { parts: std::vec::IntoIter<Bytes>, left: u64 },
+    Many(Box<Many>),
     Waiting(Box<Waiting>),
     Flow(Box<Relay>),
+}
+
+/// A large answer on its way.
+struct Many {
+    pieces: Pieces,
+    left: u64,
 }
 
 impl Outflow {
@@ -44,13 +51,12 @@ impl Outflow {
     }
 
     /// All of it in pieces.
-    pub fn many(parts: Vec<Bytes>) -> Outflow {
-        let mut parts: Vec<Bytes> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        match parts.len() {
-            0 | 1 => Outflow::one(parts.pop().unwrap_or_default()),
-            _ => {
+    pub fn many(body: Segments) -> Outflow {
+        match body.parts() {
+            [_] | [] => Outflow::one(body.into_bytes()),
+            parts => {
                 let left = parts.iter().map(|part| part.len() as u64).sum();
-                Outflow::of(Kind::Many { parts: parts.into_iter(), left })
+                Outflow::of(Kind::Many(Box::new(Many { left, pieces: body.into_iter() })))
             }
         }
     }
@@ -84,9 +90,9 @@ impl Body for Outflow {
                 self.kind = Kind::Empty;
                 Some(bytes)
             }
-            Kind::Many { parts, left } => {
-                let next = parts.next();
-                *left = left.saturating_sub(next.as_ref().map_or(0, |part| part.len() as u64));
+            Kind::Many(many) => {
+                let next = many.pieces.find(|piece| !piece.is_empty());
+                many.left = many.left.saturating_sub(next.as_ref().map_or(0, |part| part.len() as u64));
                 next
             }
             Kind::Flow(relay) => std::task::ready!(relay.poll_next(cx)),
@@ -111,7 +117,7 @@ impl Body for Outflow {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Many { left, .. } => *left == 0,
+            Kind::Many(many) => many.left == 0,
             Kind::One(_) | Kind::Waiting(_) | Kind::Flow(_) => false,
         }
     }
@@ -120,7 +126,7 @@ impl Body for Outflow {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Many { left, .. } => SizeHint::with_exact(*left),
+            Kind::Many(many) => SizeHint::with_exact(many.left),
             Kind::Waiting(_) | Kind::Flow(_) => SizeHint::default(),
         }
     }

@@ -4,7 +4,7 @@
 //! How cut answers are counted: the provider's last word about usage where it gave one; else a quarter of the prompt's
 //! bytes, and for what was relayed the tap's estimate. An estimate never replaces a number that a provider gave.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use codec::Tap;
 use domain::{
@@ -192,7 +192,7 @@ impl Drop for Ticket {
 }
 
 impl Open {
-    fn end(self, ending: &Ending<'_>) {
+    fn end(mut self, ending: &Ending<'_>) {
         let bill = self.bill(ending);
         let record = self.record(ending, &bill);
         let Open { visit, holds, slot, lane, first_output_ms, .. } = self;
@@ -214,7 +214,8 @@ impl Open {
         bill
     }
 
-    fn record(&self, ending: &Ending<'_>, bill: &Bill) -> UsageRecord {
+    /// The one record. To be called once.
+    fn record(&mut self, ending: &Ending<'_>, bill: &Bill) -> UsageRecord {
         let Open { visit, purse, holds, lane, .. } = self;
         // What answered is named only when something did.
         let answered = lane.as_ref().filter(|_| self.reached == Reached::Accepted);
@@ -225,12 +226,12 @@ impl Open {
             budget: holds.budget_pool(),
             billing: purse.org.billing,
             plan: purse.org.plan.clone(),
-            requested_model: self.requested_model.clone(),
+            requested_model: std::mem::take(&mut self.requested_model),
             model: answered.map(|lane| -> ModelId { lane.route.endpoint.model.clone() }),
             provider: answered.map(|lane| lane.route.provider.id.clone()),
             endpoint: answered.map(|lane| lane.route.endpoint.id.clone()),
-            dialect_in: visit.worker.dialect.id.to_owned(),
-            dialect_out: lane.as_ref().map_or_else(String::new, |lane| lane.dialect.id.to_owned()),
+            dialect_in: visit.worker.dialect.id.into(),
+            dialect_out: lane.as_ref().map_or("", |lane| lane.dialect.id).into(),
             attempt: visit.attempts(),
             upstream_id: ending.tap.map_or_else(String::new, |tap| cut(tap.upstream_id())),
             usage: bill.usage,
@@ -241,7 +242,7 @@ impl Open {
             price_version: lane.as_ref().map_or(0, |lane| lane.prices().version),
             is_byok: false,
             outcome: ending.outcome,
-            finish_reason: ending.tap.map_or_else(String::new, |tap| cut(tap.finish_reason())),
+            finish_reason: ending.tap.map_or(Cow::Borrowed(""), |tap| tap.finish_reason().clone()),
             status: ending.status,
             streamed: self.streamed,
             started_at: visit.started_at,

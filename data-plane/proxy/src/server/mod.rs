@@ -7,6 +7,7 @@ mod listen;
 mod models;
 mod paths;
 mod protocol;
+mod rehearsal;
 mod socket;
 mod workers;
 

@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::shutdown::{Hold, Phase};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
@@ -126,22 +126,6 @@ async fn talk_secretly(
     }
 }
 
-/// Answers one health check that nobody sent, in memory.
-pub(super) async fn rehearse(worker: &Rc<Worker>, speech: &Speech) {
-    let (mut client, server) = tokio::io::duplex(4_096);
-    worker.load.connected();
-    let connection = Connection::accepted(&worker.alarms, &worker.timeouts, worker.load.clone());
-    let asking = async move {
-        let request = b"GET /livez HTTP/1.1\r\nhost: tollgate\r\nconnection: close\r\n\r\n";
-        let mut answer = Vec::new();
-        let asked = client.write_all(request).await;
-        (asked, client.read_to_end(&mut answer).await)
-    };
-    let socket = Socket::new(server, &connection);
-    // Whether it worked does not matter: what it touched is warm.
-    let _ = tokio::join!(http1(worker, speech, socket, &connection), asking);
-}
-
 /// Answers requests of one connection.
 fn answering(worker: &Rc<Worker>, connection: &Rc<Connection>) -> impl Fn(Request<Incoming>) -> Answering + use<> {
     let (worker, connection) = (worker.clone(), connection.clone());
@@ -151,7 +135,7 @@ fn answering(worker: &Rc<Worker>, connection: &Rc<Connection>) -> impl Fn(Reques
     }
 }
 
-async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker>,
     speech: &Speech,
     socket: Socket<S>,

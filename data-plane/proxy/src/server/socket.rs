@@ -10,7 +10,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::Connection;
+use crate::{connection::Connection, gather};
 
 /// Longest beginning that is read to tell the protocols apart: the preface of HTTP/2.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -56,12 +56,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         let this = &mut *self;
         let before = buf.filled().len();
         let ahead = this.ahead.get(this.ahead_from..this.ahead_to).unwrap_or_default();
-        if ahead.is_empty() {
-            std::task::ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        } else {
-            let n = ahead.len().min(buf.remaining());
-            buf.put_slice(ahead.get(..n).unwrap_or_default());
-            this.ahead_from += n;
+        let n = ahead.len().min(buf.remaining());
+        buf.put_slice(ahead.get(..n).unwrap_or_default());
+        this.ahead_from += n;
+        // What was read ahead is given together with what follows: the parser would make its buffer larger for a second
+        // read, and the connection would carry that for its whole life.
+        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {}
+            _ if n > 0 => {}
+            waiting_or_broken => return waiting_or_broken,
         }
         let came = buf.filled().get(before..).unwrap_or_default();
         if !came.is_empty() {
@@ -92,7 +95,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let written = gather::poll_write(Pin::new(&mut self.inner), cx, bufs);
         self.noted(written)
     }
 

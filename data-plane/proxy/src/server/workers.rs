@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{
     listen::{Arriving, Hand},
-    protocol::{Speech, rehearse, serve},
+    protocol::{Speech, serve},
+    rehearsal::rehearse,
 };
 use crate::{
     Error,
@@ -141,7 +142,6 @@ fn welcome(worker: &Rc<Worker>, speech: &Rc<Speech>, arriving: Arriving) {
 /// first client does not pay for caches and code that nobody has touched yet.
 async fn prime(worker: Rc<Worker>, speech: Rc<Speech>) {
     worker.gate.link.status.ready().await;
-    worker.prime();
     rehearse(&worker, &speech).await;
     worker.gate.primed.send_modify(|primed| *primed += 1);
 }

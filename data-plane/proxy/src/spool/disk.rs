@@ -4,7 +4,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use runtime::files::{FolderLock, write_atomic};
 
@@ -22,11 +24,11 @@ pub struct Found {
 pub trait Disk: Send + Sync {
     /// The files of a folder, in no order; the folder is made when it is missing.
     fn list(&self, folder: &Path) -> io::Result<Vec<Found>>;
-    /// Makes a new file, whose name survives a crash once this has returned.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Appender>>;
+    /// Makes a new file, whose name survives a crash once the file was synced.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Appender>>;
     /// At most `limit` bytes from `offset`; fewer only at the end of the file.
     fn read(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>>;
-    /// Makes everything that a reader of the file sees now survive a crash.
+    /// Makes everything that a reader of the file sees now survive a crash, and its name.
     fn sync(&self, path: &Path) -> io::Result<()>;
     /// Replaces a small file as a whole or not at all.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
@@ -34,13 +36,13 @@ pub trait Disk: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A file that only grows.
-pub trait Appender: Send {
+/// A file that only grows. One thread appends; another may sync at the same time.
+pub trait Appender: Send + Sync {
     /// Adds bytes at the end; after an error any part of them may be there.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once everything appended survives a crash. After an error nothing is known about what was appended
-    /// since the last success, and asking again proves nothing.
-    fn sync(&mut self) -> io::Result<()>;
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once everything that was appended before the call survives a crash. After an error nothing is known about
+    /// what was appended since the last success, and asking again proves nothing.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// The machine's disk, with the folder locked against a second process.
@@ -83,10 +85,9 @@ impl Disk for RealDisk {
         Ok(found)
     }
 
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Appender>> {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Appender>> {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
-        sync_parent(path)?;
-        Ok(Box::new(RealFile(file)))
+        Ok(Arc::new(RealFile { file, path: path.to_owned(), has_name: AtomicBool::new(false) }))
     }
 
     fn read(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>> {
@@ -98,7 +99,8 @@ impl Disk for RealDisk {
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        File::open(path)?.sync_all()?;
+        sync_parent(path)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -110,14 +112,24 @@ impl Disk for RealDisk {
     }
 }
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    path: PathBuf,
+    /// The folder was synced since the file is in it.
+    has_name: AtomicBool,
+}
 
 impl Appender for RealFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.has_name.load(Ordering::Acquire) {
+            sync_parent(&self.path)?;
+            self.has_name.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 }

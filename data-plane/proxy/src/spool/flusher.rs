@@ -1,109 +1,103 @@
-//! The spool thread: drains the rings, numbers terminals, writes and syncs a group at a time, and only then shows the
-//! terminals to the reporter. After an error of the disk the file is given up, the same group goes to a new one, and
-//! no request is admitted until that one is synced. Next room: `shelf`.
+//! The spool thread: drains the rings, numbers terminals and writes a group at a time, whether or not the one before is
+//! synced, since what is written outlives this process. Only what is synced is shown to the reporter. After an error of
+//! the disk the file is given up, everything that is not known to be synced goes to a new one, and no request is
+//! admitted until that one is synced. Next rooms: `syncer`, which waits for the disk, and `shelf`.
 
-use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use domain::ids::RequestId;
-use domain::usage::Intent;
-use proto::sync as wire;
+use bytes::Bytes;
 
+use super::Inner;
 use super::disk::Appender;
-use super::replay::closing;
 use super::ring::{Entry, Ring, SpoolFull};
+use super::rows::{Row, Rows};
 use super::segment::{HEADER_LEN, Header, Pen};
 use super::shelf::Segment;
-use super::{Inner, MARKS};
+use super::syncer::{Answer, Asked, Syncer};
 
 /// Bytes that one admitted request may still write.
 const SLOT_BYTES: u64 = 2048;
-/// How often retention and the cap are looked at when nothing else happens.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How long the thread sleeps when nobody wakes it: then it looks at the cap, or tries a failing disk again.
+const REST: Duration = Duration::from_secs(1);
 /// How long after an error of the disk a new file is tried.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often the small file of marks is written at most.
-const MARKS_EVERY: Duration = Duration::from_secs(5);
+/// Bytes that the buffer of a group keeps between groups at most.
+const PAGE: usize = 1 << 20;
 /// How often a closing spool tries a failing disk before it gives up.
 const LAST_TRIES: u32 = 3;
 
-/// A numbered entry that is not known to be synced.
-enum Row {
-    Intent(Arc<Intent>),
-    Terminal {
-        sequence: u64,
-        request: RequestId,
-        record: Box<wire::UsageRecord>,
-        /// The segment that has its intent on disk.
-        intent_in: Option<u32>,
-    },
-    /// An intent whose terminal is in the same group: that says all. It also keeps the order in which a replay must see
-    /// the two: a group that was half kept by a failing disk is written again, and an intent behind its own terminal
-    /// would be closed a second time.
-    Over,
-}
-
-/// Where the intent of an open request is.
-enum OpenIn {
-    /// Among the rows, by index.
-    Group(usize),
-    /// Synced in this segment.
-    Segment(u32),
-}
-
+/// The file that is written. All rows that are not synced are in it or come next.
 struct Open {
-    file: Box<dyn Appender>,
+    file: Arc<dyn Appender>,
     pen: Pen,
     index: u32,
+    /// Bytes that were given to it, and those of them that are synced.
     bytes: u64,
+    synced: u64,
+    /// Number of the first row that is not in it.
+    rows: u64,
 }
 
 pub(super) struct Flusher {
     inner: Arc<Inner>,
     rings: Vec<Arc<Ring>>,
-    batch: Vec<Entry>,
-    rows: Vec<Row>,
-    buffer: Vec<u8>,
+    /// An empty list, given to a ring for its full one.
+    entries: Vec<Entry>,
+    rows: Rows,
+    page: Vec<u8>,
     file: Option<Open>,
     next_index: u32,
-    last_sequence: u64,
-    /// Requests without a terminal.
-    open: HashMap<RequestId, OpenIn>,
+    asked: Sender<Asked>,
+    answers: Receiver<Answer>,
+    /// A sync is under way.
+    is_syncing: bool,
+    asked_at: Duration,
+    /// Nothing came lately.
+    is_quiet: bool,
     failing: bool,
     retry_at: Duration,
-    housekeeping_at: Duration,
-    marks_at: Duration,
+}
+
+/// The two threads of a spool.
+pub(super) fn threads(inner: Arc<Inner>) -> (Flusher, Syncer) {
+    let (asked, to_sync) = channel();
+    let (synced, answers) = channel();
+    let syncer = Syncer::new(inner.clone(), to_sync, synced);
+    let flusher = Flusher {
+        inner,
+        rings: Vec::new(),
+        entries: Vec::new(),
+        rows: Rows::default(),
+        page: Vec::new(),
+        file: None,
+        next_index: 0,
+        asked,
+        answers,
+        is_syncing: false,
+        asked_at: Duration::ZERO,
+        is_quiet: true,
+        failing: false,
+        retry_at: Duration::ZERO,
+    };
+    flusher.set_admission();
+    (flusher, syncer)
 }
 
 impl Flusher {
-    pub(super) fn new(inner: Arc<Inner>) -> Flusher {
-        Flusher {
-            inner,
-            rings: Vec::new(),
-            batch: Vec::new(),
-            rows: Vec::new(),
-            buffer: Vec::new(),
-            file: None,
-            next_index: 0,
-            last_sequence: 0,
-            open: HashMap::new(),
-            failing: false,
-            retry_at: Duration::ZERO,
-            housekeeping_at: Duration::ZERO,
-            marks_at: Duration::ZERO,
-        }
-    }
-
     /// The thread's life: until the spool is closed and everything is written.
     pub(super) fn run(mut self) {
         self.inner.bell.listen();
         while !self.inner.is_closing() {
-            self.rest();
-            // Gathers a group: whoever comes in this time shares one sync.
-            std::thread::sleep(self.inner.config.flush);
+            if self.is_quiet {
+                self.rest();
+            }
+            if !self.is_quiet || self.is_called() {
+                // Gathers a group. As long as some come, nobody has to ring the bell.
+                std::thread::sleep(self.inner.config.flush);
+            }
             self.turn();
         }
         self.finish();
@@ -112,26 +106,39 @@ impl Flusher {
     fn rest(&mut self) {
         self.inner.bell.set_asleep(true);
         self.look_for_rings();
-        let is_idle = self.rings.iter().all(|ring| ring.is_empty());
-        if is_idle && !self.inner.is_closing() {
-            let wait = if self.rows.is_empty() { HOUSEKEEPING } else { RETRY };
-            std::thread::park_timeout(wait);
+        if !self.is_called() && !self.inner.is_closing() {
+            std::thread::park_timeout(REST);
         }
         self.inner.bell.set_asleep(false);
     }
 
+    fn is_called(&self) -> bool {
+        self.rings.iter().any(|ring| !ring.is_empty())
+    }
+
+    /// Everything that was pushed is synced.
+    #[cfg(test)]
+    pub(super) fn is_clean(&self) -> bool {
+        self.rows.is_empty() && !self.is_called()
+    }
+
     fn finish(&mut self) {
-        for _ in 0..LAST_TRIES {
+        let mut tries = LAST_TRIES;
+        while tries > 0 {
             self.retry_at = Duration::ZERO;
             self.turn();
             if self.rows.is_empty() {
-                break;
+                return;
             }
+            if self.is_syncing {
+                let Ok(answer) = self.answers.recv() else { break };
+                self.hear(answer);
+            }
+            tries -= u32::from(self.failing);
         }
         if !self.rows.is_empty() {
             tracing::error!(rows = self.rows.len(), "the spool was closed with records that its disk did not take");
         }
-        self.write_marks();
     }
 
     fn look_for_rings(&mut self) {
@@ -141,100 +148,69 @@ impl Flusher {
         }
     }
 
-    /// One group: what is waiting is written, synced and published.
+    /// One group: what is waiting is written, and what is synced meanwhile is published.
     pub(super) fn turn(&mut self) {
-        self.look_for_rings();
-        self.drain();
+        if let Ok(answer) = self.answers.try_recv() {
+            self.hear(answer);
+        }
         let now = self.inner.clock.monotonic();
-        if !self.rows.is_empty() && now >= self.retry_at {
-            match self.write() {
-                Ok(()) => {
-                    self.publish();
-                    self.set_admission();
-                }
-                Err(error) => self.give_up_file(&error, now),
+        self.is_quiet = true;
+        // What a failing disk does not take stays in the rings, which have room for what is admitted and no more.
+        if now >= self.retry_at {
+            self.drain();
+            let written = self.file.as_ref().map_or(self.rows.first(), |open| open.rows);
+            if written < self.rows.end()
+                && let Err(error) = self.write()
+            {
+                self.give_up_file(&error);
             }
         }
-        if now >= self.housekeeping_at || self.failing {
-            self.keep_house(now);
-        }
+        self.ask(now);
+        self.set_admission();
     }
 
     fn drain(&mut self) {
+        self.look_for_rings();
         for ring in &self.rings {
-            let before = self.batch.len();
-            ring.drain_into(&mut self.batch);
-            ring.release(self.batch.len() - before);
-        }
-        let mut batch = std::mem::take(&mut self.batch);
-        for entry in batch.drain(..) {
-            match entry {
-                Entry::Intent(intent) => {
-                    self.open.insert(intent.request, OpenIn::Group(self.rows.len()));
-                    self.rows.push(Row::Intent(intent));
-                }
-                Entry::Terminal(record) => self.number(record.request, (*record).into()),
-                Entry::Abandoned(intent) => self.number(intent.request, closing(&intent.as_ref().into())),
+            let mut tray = ring.take(std::mem::take(&mut self.entries));
+            ring.release(tray.entries.len());
+            self.is_quiet &= tray.entries.is_empty();
+            let messages = Bytes::from(tray.messages);
+            let mut start = 0;
+            for Entry { kind, request, end } in tray.entries.drain(..) {
+                self.rows.push(kind, request, messages.slice(start..end));
+                start = end;
             }
+            self.entries = tray.entries;
         }
-        self.batch = batch;
-    }
-
-    fn number(&mut self, request: RequestId, record: wire::UsageRecord) {
-        self.last_sequence = self.last_sequence.saturating_add(1);
-        let intent_in = match self.open.remove(&request) {
-            Some(OpenIn::Segment(index)) => Some(index),
-            Some(OpenIn::Group(at)) => {
-                if let Some(row) = self.rows.get_mut(at) {
-                    *row = Row::Over;
-                }
-                None
-            }
-            None => None,
-        };
-        let record = Box::new(record);
-        self.rows.push(Row::Terminal { sequence: self.last_sequence, request, record, intent_in });
-    }
-
-    fn first_unsynced(&self) -> u64 {
-        let first = self.rows.iter().find_map(|row| match row {
-            Row::Terminal { sequence, .. } => Some(*sequence),
-            Row::Intent(_) | Row::Over => None,
-        });
-        first.unwrap_or_else(|| self.last_sequence.saturating_add(1))
     }
 
     fn write(&mut self) -> io::Result<()> {
-        if self.file.as_ref().is_some_and(|open| open.bytes >= self.inner.config.segment) {
-            self.seal_file();
+        if self.file.as_ref().is_some_and(|open| open.synced >= self.inner.config.segment) {
+            self.leave_file();
         }
         let mut open = match self.file.take() {
             Some(open) => open,
             None => self.open_file()?,
         };
-        self.buffer.clear();
-        for row in &self.rows {
-            match row {
-                Row::Intent(intent) => {
-                    open.pen.intent(&mut self.buffer, intent.request.to_u128(), &intent.as_ref().into());
-                }
-                Row::Terminal { sequence, request, record, .. } => {
-                    open.pen.terminal(&mut self.buffer, *sequence, request.to_u128(), record);
-                }
-                Row::Over => {}
-            }
-        }
-        let written = open.file.append(&self.buffer).and_then(|()| open.file.sync());
-        open.bytes = open.bytes.saturating_add(self.buffer.len() as u64);
+        self.page.clear();
+        // A new file may have begun with much more than a group.
+        self.page.shrink_to(PAGE);
+        self.rows.write(open.rows, &open.pen, &mut self.page);
+        let written = open.file.append(&self.page);
+        open.bytes = open.bytes.saturating_add(self.page.len() as u64);
+        open.rows = self.rows.end();
         self.file = Some(open);
         written
     }
 
+    /// Begins a file, which will hold all that the older ones are still needed for, but for their terminals.
     fn open_file(&mut self) -> io::Result<Open> {
-        let header = Header { epoch: self.inner.epoch.0, index: self.next_index, first: self.first_unsynced() };
+        self.rows.carry_over();
+        let header = Header { epoch: self.inner.epoch.0, index: self.next_index, first: self.rows.first_sequence() };
         // Whatever happens, this number is used up: half a file may be there.
         self.next_index = self.next_index.saturating_add(1);
-        let mut file = self.inner.disk.create(&self.inner.path(header.epoch, header.index))?;
+        let file = self.inner.disk.create(&self.inner.path(header.epoch, header.index))?;
         file.append(&header.write())?;
         self.inner.shelf().segments.push(Segment {
             epoch: header.epoch,
@@ -242,125 +218,94 @@ impl Flusher {
             first: header.first,
             last: header.first.saturating_sub(1),
             bytes: HEADER_LEN as u64,
-            open: 0,
+            tail: 0,
             is_sealed: false,
             modified_us: self.inner.clock.now_us(),
         });
-        Ok(Open { file, pen: Pen::new(&header), index: header.index, bytes: HEADER_LEN as u64 })
+        let (pen, bytes) = (Pen::new(&header), HEADER_LEN as u64);
+        Ok(Open { file, pen, index: header.index, bytes, synced: 0, rows: self.rows.first() })
     }
 
-    fn seal_file(&mut self) {
+    /// Nothing more is written to the file: what is not known to be synced goes to a new one.
+    fn leave_file(&mut self) {
         if let Some(open) = self.file.take()
             && let Some(segment) = self.inner.shelf().segment_mut(self.inner.epoch.0, open.index)
         {
-            segment.is_sealed = true;
+            segment.tail = open.bytes.saturating_sub(segment.bytes);
         }
     }
 
-    fn publish(&mut self) {
-        let epoch = self.inner.epoch.0;
-        let Some((index, bytes)) = self.file.as_ref().map(|open| (open.index, open.bytes)) else { return };
-        let mut shelf = self.inner.shelf();
-        let (mut opened, mut last) = (0u32, None);
-        for row in self.rows.drain(..) {
-            match row {
-                Row::Intent(intent) => {
-                    self.open.insert(intent.request, OpenIn::Segment(index));
-                    opened = opened.saturating_add(1);
-                }
-                Row::Terminal { sequence, record, intent_in, .. } => {
-                    if let Some(segment) = intent_in.and_then(|index| shelf.segment_mut(epoch, index)) {
-                        segment.open = segment.open.saturating_sub(1);
-                    }
-                    last = Some(sequence);
-                    shelf.publish(epoch, sequence, record);
-                }
-                Row::Over => {}
+    /// Has the file synced as far as it is written. One sync at a time; under load, one for two groups.
+    fn ask(&mut self, now: Duration) {
+        let is_early = !self.is_quiet && now < self.asked_at + self.inner.config.flush * 2;
+        let Some(open) = self.file.as_ref().filter(|_| !self.is_syncing && !is_early) else { return };
+        if open.rows == self.rows.first() {
+            return;
+        }
+        let asked = Asked { file: open.file.clone(), index: open.index, rows: open.rows, bytes: open.bytes };
+        self.asked_at = now;
+        self.is_syncing = self.asked.send(asked).is_ok();
+        // Without the other thread nothing is ever synced again.
+        self.failing |= !self.is_syncing;
+    }
+
+    fn hear(&mut self, answer: Answer) {
+        self.is_syncing = false;
+        let Answer { asked, result } = answer;
+        // A file that was left does not matter any more: whatever of it was not synced is in the present one.
+        let Some(open) = self.file.as_mut().filter(|open| open.index == asked.index) else { return };
+        match result {
+            Ok(()) => {
+                open.synced = asked.bytes;
+                self.publish(&asked);
             }
+            Err(error) => self.give_up_file(&error),
         }
-        if let Some(segment) = shelf.segment_mut(epoch, index) {
-            segment.bytes = bytes;
-            segment.last = last.unwrap_or(segment.last);
-            segment.open = segment.open.saturating_add(opened);
-            segment.modified_us = self.inner.clock.now_us();
-        }
-        drop(shelf);
-        if let Some(last) = last {
-            self.inner.synced.send_replace(last);
-        }
+    }
+
+    fn publish(&mut self, asked: &Asked) {
+        let place = (self.inner.epoch.0, asked.index);
+        let terminals = self.rows.synced(asked.rows).filter_map(|row| match row {
+            Row::Terminal { message, .. } => Some(message),
+            Row::Intent { .. } | Row::Over => None,
+        });
+        let last = self.inner.shelf().publish(place, asked.bytes, terminals, self.inner.clock.now_us());
+        self.inner.synced.send_if_modified(|synced| std::mem::replace(synced, last) != last);
         if std::mem::take(&mut self.failing) {
             tracing::warn!("the spool's disk works again; requests are admitted");
         }
     }
 
-    fn give_up_file(&mut self, error: &io::Error, now: Duration) {
+    fn give_up_file(&mut self, error: &io::Error) {
         self.inner.admission.set(Some(SpoolFull::Disk));
         if !self.failing {
             tracing::error!(%error, "the spool cannot be written; no request is admitted until it can");
         }
         self.failing = true;
-        self.retry_at = now + RETRY;
+        self.retry_at = self.inner.clock.monotonic() + RETRY;
         // What the file holds beyond its last sync is unknown, so nothing is ever added to it again.
-        self.seal_file();
+        self.leave_file();
     }
 
-    fn keep_house(&mut self, now: Duration) {
-        self.housekeeping_at = now + HOUSEKEEPING;
-        self.remove_old();
-        self.set_admission();
-        if now >= self.marks_at {
-            self.marks_at = now + MARKS_EVERY;
-            self.write_marks();
-        }
-    }
-
-    fn remove_old(&mut self) {
-        loop {
-            let crowded_at = self.inner.config.cap / 10 * 8;
-            let next = {
-                let shelf = self.inner.shelf();
-                let is_crowded = shelf.sizes().0 > crowded_at;
-                shelf.next_to_remove(self.inner.clock.now_us(), is_crowded)
-            };
-            let Some((epoch, index)) = next else { return };
-            if let Err(error) = self.inner.disk.remove(&self.inner.path(epoch, index))
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(%error, "a reported segment of the spool cannot be removed");
-                return;
-            }
-            self.inner.shelf().forget(epoch, index);
-        }
-    }
-
-    /// Room is what cannot go yet, and what admitted requests may still write.
-    pub(super) fn set_admission(&self) {
+    /// Room is what cannot go yet, what is not synced, and what admitted requests may still write.
+    fn set_admission(&self) {
         let outstanding: usize = self.rings.iter().map(|ring| ring.outstanding()).sum();
         let (all, needed) = self.inner.shelf().sizes();
         let promised = SLOT_BYTES.saturating_mul(outstanding as u64);
-        let used = needed.saturating_add(promised);
-        self.inner.vitals.set(all, used, outstanding as u64);
-        let refusal = match (self.failing, used >= self.inner.config.cap / 100 * 95) {
-            (true, _) => Some(SpoolFull::Disk),
-            (false, true) => Some(SpoolFull::Cap),
-            (false, false) => None,
+        let unsynced = self.rows.bytes();
+        let used = needed.saturating_add(unsynced).saturating_add(promised);
+        self.inner.vitals.set(all.saturating_add(unsynced), used, outstanding as u64);
+        let cap = self.inner.config.cap;
+        let refusal = if self.failing {
+            Some(SpoolFull::Disk)
+        } else if used >= cap / 100 * 95 {
+            Some(SpoolFull::Cap)
+        } else if unsynced >= cap / 16 {
+            // These are in memory, too.
+            Some(SpoolFull::Behind)
+        } else {
+            None
         };
         self.inner.admission.set(refusal);
-    }
-
-    fn write_marks(&mut self) {
-        let bytes = {
-            let mut shelf = self.inner.shelf();
-            if !std::mem::take(&mut shelf.is_dirty) {
-                return;
-            }
-            shelf.write_marks()
-        };
-        let path: PathBuf = self.inner.config.dir.join(MARKS);
-        if let Err(error) = self.inner.disk.replace(&path, &bytes) {
-            // Only costs the next start some reading.
-            tracing::warn!(%error, "the spool's marks cannot be written");
-            self.inner.shelf().is_dirty = true;
-        }
     }
 }

@@ -1,14 +1,17 @@
 //! Intents and terminals on disk: what makes a usage record survive a crash of this process. Workers push into rings,
-//! one thread writes and syncs groups, the reporter reads what is synced. Holds ids, counts and amounts; never a
+//! one thread writes groups, one syncs them, the reporter reads what is synced. Holds ids, counts and amounts; never a
 //! prompt, never a secret. A record is never dropped: a spool that cannot take more stops admission instead.
 //! Next room: `sync::report`, which carries terminals to the controller.
 
 mod disk;
+mod encode;
 mod flusher;
 mod replay;
 mod ring;
+mod rows;
 pub mod segment;
 mod shelf;
+mod syncer;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::ids::BootEpoch;
-use prost::Message as _;
-use proto::sync as wire;
 use runtime::clock::Clock;
 use tokio::sync::watch;
 
@@ -30,9 +32,11 @@ pub use replay::Replay;
 pub use ring::{Slot, SpoolFull, SpoolWriter};
 pub use shelf::Position;
 
+use flusher::Flusher;
 use ring::{Admission, Bell, Ring};
 use segment::{Header, Record, Records, file_name};
 use shelf::Shelf;
+use syncer::Syncer;
 
 /// The file of marks in the spool's folder.
 const MARKS: &str = "marks";
@@ -63,8 +67,8 @@ pub enum Error {
         /// Where the first record that does not check out begins.
         offset: u64,
     },
-    /// The thread could not be started.
-    #[error("start the spool thread")]
+    /// A thread could not be started.
+    #[error("start a thread of the spool")]
     Thread(#[source] io::Error),
 }
 
@@ -82,9 +86,9 @@ pub struct Config {
     pub dir: PathBuf,
     /// Bytes of records that are not reported, at most: an alarm at 80 %, no admission at 95 %.
     pub cap: u64,
-    /// Bytes after which a new segment is begun.
+    /// Synced bytes after which a new segment is begun.
     pub segment: u64,
-    /// How long a group of records is gathered before it is synced.
+    /// How long a group of records is gathered before it is written.
     pub flush: Duration,
 }
 
@@ -93,7 +97,7 @@ pub struct Config {
 pub struct Vitals {
     /// Bytes of all segments.
     pub bytes: u64,
-    /// Bytes that cannot go yet, with what admitted requests may still write.
+    /// Bytes that cannot go yet, with what is not synced and what admitted requests may still write.
     pub used: u64,
     /// The cap, in bytes.
     pub cap: u64,
@@ -136,7 +140,7 @@ struct Inner {
     vitals: Gauges,
     closing: AtomicBool,
     synced: watch::Sender<u64>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -168,15 +172,19 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Reads what earlier processes left, closes their open intents, and starts the thread.
+    /// Reads what earlier processes left, closes their open intents, and starts the threads.
     ///
     /// # Errors
     /// Whatever the disk reports; nothing is lost by trying again.
     pub fn open(config: Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<(Spool, Replay), Error> {
-        let (spool, replay, flusher) = Spool::assemble(config, disk, clock)?;
-        let thread =
-            std::thread::Builder::new().name("spool".to_owned()).spawn(move || flusher.run()).map_err(Error::Thread)?;
-        *locked(&spool.inner.thread) = Some(thread);
+        let (spool, replay, (flusher, syncer)) = Spool::assemble(config, disk, clock)?;
+        let start = |name: &str, life: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(life).map_err(Error::Thread)
+        };
+        // The second ends when the first is gone.
+        let syncing = start("spool-sync", Box::new(move || syncer.run()))?;
+        let writing = start("spool", Box::new(move || flusher.run()))?;
+        *locked(&spool.inner.threads) = vec![writing, syncing];
         Ok((spool, replay))
     }
 
@@ -184,7 +192,7 @@ impl Spool {
         config: Config,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
-    ) -> Result<(Spool, Replay, flusher::Flusher), Error> {
+    ) -> Result<(Spool, Replay, (Flusher, Syncer)), Error> {
         let (mut shelf, replay, newest) = replay::replay(&config.dir, disk.as_ref())?;
         let now = u64::try_from(clock.now_us()).unwrap_or(0);
         let epoch = BootEpoch(now.max(newest.saturating_add(1)));
@@ -201,11 +209,10 @@ impl Spool {
             vitals: Gauges::default(),
             closing: AtomicBool::new(false),
             synced: watch::Sender::new(0),
-            thread: Mutex::default(),
+            threads: Mutex::default(),
         });
-        let flusher = flusher::Flusher::new(inner.clone());
-        flusher.set_admission();
-        Ok((Spool { inner }, replay, flusher))
+        let threads = flusher::threads(inner.clone());
+        Ok((Spool { inner }, replay, threads))
     }
 
     /// The epoch of this process: larger than any that was ever used in the folder.
@@ -257,16 +264,16 @@ impl Spool {
     }
 
     /// The same as [`Spool::read`], but only from memory; none when the disk has to be read.
-    pub fn recent(&self, epoch: BootEpoch, after: u64, limit: usize) -> Option<Vec<wire::UsageRecord>> {
+    pub fn recent(&self, epoch: BootEpoch, after: u64, limit: usize) -> Option<Vec<Bytes>> {
         if epoch == self.inner.epoch { self.inner.shelf().take_recent(after, limit) } else { None }
     }
 
-    /// At most `limit` synced terminals of `epoch` from `after + 1` on, without gaps. May read from the disk, so not to
-    /// be called where waiting hurts.
+    /// At most `limit` synced terminals of `epoch` from `after + 1` on, without gaps, each an encoded `UsageRecord`. May
+    /// read from the disk, so not to be called where waiting hurts.
     ///
     /// # Errors
     /// What the disk reports, or [`Error::Damaged`] when a synced record cannot be read any more.
-    pub fn read(&self, epoch: BootEpoch, after: u64, limit: usize) -> Result<Vec<wire::UsageRecord>, Error> {
+    pub fn read(&self, epoch: BootEpoch, after: u64, limit: usize) -> Result<Vec<Bytes>, Error> {
         if let Some(records) = self.recent(epoch, after, limit) {
             return Ok(records);
         }
@@ -276,28 +283,22 @@ impl Spool {
         Ok(records)
     }
 
-    fn read_from(
-        &self,
-        place: &shelf::Place,
-        after: u64,
-        limit: usize,
-    ) -> Result<(Vec<wire::UsageRecord>, u64), Error> {
+    fn read_from(&self, place: &shelf::Place, after: u64, limit: usize) -> Result<(Vec<Bytes>, u64), Error> {
         let segment = &place.segment;
         let header = Header { epoch: segment.epoch, index: segment.index, first: segment.first };
         let path = self.inner.path(segment.epoch, segment.index);
-        let (mut offset, mut records) = (place.offset, Vec::new());
-        while records.len() < limit && offset < segment.bytes {
+        let (mut offset, mut terminals) = (place.offset, Vec::new());
+        while terminals.len() < limit && offset < segment.bytes {
             let chunk = (segment.bytes - offset).min(CHUNK);
-            let bytes = self.inner.disk.read(&path, offset, chunk).map_err(Error::disk("read", &path))?;
+            let bytes = Bytes::from(self.inner.disk.read(&path, offset, chunk).map_err(Error::disk("read", &path))?);
             let mut reader = Records::new(&header, &bytes);
             for record in reader.by_ref() {
                 let Record::Terminal { sequence, message, .. } = record else { continue };
-                if sequence != after.saturating_add(1).saturating_add(records.len() as u64) {
+                if sequence != after.saturating_add(1).saturating_add(terminals.len() as u64) {
                     continue;
                 }
-                let record = wire::UsageRecord::decode(message);
-                records.push(record.map_err(|_| Error::Damaged { path: path.clone(), offset })?);
-                if records.len() >= limit {
+                terminals.push(bytes.slice_ref(message));
+                if terminals.len() >= limit {
                     break;
                 }
             }
@@ -306,7 +307,7 @@ impl Spool {
             }
             offset = offset.saturating_add(reader.whole() as u64);
         }
-        Ok((records, offset))
+        Ok((terminals, offset))
     }
 
     /// The controller has booked everything of `epoch` up to `high_water_mark`.
@@ -319,16 +320,15 @@ impl Spool {
         self.inner.shelf().set_drained(epoch);
     }
 
-    /// Writes and syncs everything that was pushed and ends the thread. Blocks. What is pushed later is lost, so the
+    /// Writes and syncs everything that was pushed and ends the threads. Blocks. What is pushed later is lost, so the
     /// workers have to be gone; what was synced can still be read.
     pub fn close(&self) {
         self.inner.closing.store(true, Ordering::SeqCst);
-        self.inner.bell.ring();
-        let thread = locked(&self.inner.thread).take();
-        if let Some(thread) = thread {
-            thread.thread().unpark();
+        self.inner.bell.wake();
+        let threads = std::mem::take(&mut *locked(&self.inner.threads));
+        for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("the spool thread panicked");
+                tracing::error!("a thread of the spool panicked");
             }
         }
     }

@@ -110,7 +110,7 @@ impl<'a> Scan<'a> {
             first: 0,
             last: 0,
             bytes: file.len,
-            open: 0,
+            tail: 0,
             is_sealed: true,
             modified_us: file.modified_us,
         };
@@ -159,8 +159,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Sequences run on without gaps, but that a group may be there twice after an error of the disk, and that what is
-    /// booked need not be there any more.
+    /// Sequences run on without gaps, but that a group may be there twice, in a file that was left and in the next one,
+    /// and that what is booked need not be there any more.
     fn count(&mut self, sequence: u64) {
         self.expect(sequence);
         self.expected = self.expected.max(Some(sequence.saturating_add(1)));
@@ -200,7 +200,7 @@ impl<'a> Scan<'a> {
         let mut bytes = header.write().to_vec();
         let mut sequence = first;
         for (request, intent) in &open {
-            pen.terminal(&mut bytes, sequence, *request, &closing(intent));
+            pen.terminal(&mut bytes, sequence, *request, &closing(intent).encode_to_vec());
             sequence = sequence.saturating_add(1);
         }
         self.write(index, &bytes)?;
@@ -212,7 +212,7 @@ impl<'a> Scan<'a> {
             first,
             last,
             bytes: bytes.len() as u64,
-            open: 0,
+            tail: 0,
             is_sealed: true,
             modified_us: i64::MAX,
         });
@@ -221,7 +221,7 @@ impl<'a> Scan<'a> {
 
     fn write(&self, index: u32, bytes: &[u8]) -> Result<(), Error> {
         let path = self.folder.join(file_name(self.mark.epoch, index));
-        let mut file = self.disk.create(&path).map_err(Error::disk("create", &path))?;
+        let file = self.disk.create(&path).map_err(Error::disk("create", &path))?;
         file.append(bytes).and_then(|()| file.sync()).map_err(Error::disk("write", &path))
     }
 }

@@ -1,15 +1,22 @@
 //! What workers put into the spool: one ring for each worker, so that none waits for another. Room for an intent and a
-//! terminal is taken at admission, since a request that is dropped cannot wait for it.
-//! Never encodes and never touches the disk: next room `flusher`.
+//! terminal is taken at admission, since a request that is dropped cannot wait for it. Allocates nothing for a request.
+//! Never touches the disk: next room `flusher`.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
+use domain::ids::RequestId;
 use domain::usage::{Intent, UsageRecord};
+use prost::Message as _;
 
-/// Entries that one ring holds at most. A request counts for two until its intent is on disk, then for one.
+use super::encode;
+use super::replay::closing;
+
+/// Entries that one ring holds at most. A request counts for two until its intent is taken, then for one.
 const RING: usize = 1 << 16;
+/// Bytes that a ring is given room for at most before they come.
+const ROOM: usize = 64 * 1024;
 
 /// Why a request cannot be admitted: it could not be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +27,9 @@ pub enum SpoolFull {
     /// Too many requests of one worker are open.
     #[error("too many requests are open on this worker")]
     Crowded,
+    /// The disk is so slow that too much of what is written is not synced.
+    #[error("the spool's disk is behind")]
+    Behind,
     /// The disk does not keep what it is given.
     #[error("the spool's disk fails")]
     Disk,
@@ -35,7 +45,8 @@ impl Admission {
             None => 0,
             Some(SpoolFull::Cap) => 1,
             Some(SpoolFull::Crowded) => 2,
-            Some(SpoolFull::Disk) => 3,
+            Some(SpoolFull::Behind) => 3,
+            Some(SpoolFull::Disk) => 4,
         };
         self.0.store(code, Ordering::Release);
     }
@@ -45,6 +56,7 @@ impl Admission {
             0 => Ok(()),
             1 => Err(SpoolFull::Cap),
             2 => Err(SpoolFull::Crowded),
+            3 => Err(SpoolFull::Behind),
             _ => Err(SpoolFull::Disk),
         }
     }
@@ -69,24 +81,44 @@ impl Bell {
         self.asleep.store(asleep, Ordering::SeqCst);
     }
 
+    /// Wakes the thread if it said that it sleeps.
     pub(super) fn ring(&self) {
         // Looking first keeps the line shared between workers while the thread is awake.
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
-            self.thread.get().inspect(|thread| thread.unpark());
+            self.wake();
         }
+    }
+
+    /// Wakes the thread, or keeps it from its next sleep.
+    pub(super) fn wake(&self) {
+        self.thread.get().inspect(|thread| thread.unpark());
     }
 }
 
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Intent,
+    Terminal,
+}
+
 /// What is handed to the spool thread.
-pub(super) enum Entry {
-    Intent(Arc<Intent>),
-    Terminal(Box<UsageRecord>),
-    /// The request was dropped without a terminal: it gets the one of a dead gateway.
-    Abandoned(Arc<Intent>),
+pub(super) struct Entry {
+    pub kind: Kind,
+    pub request: RequestId,
+    /// Where its message ends among the messages; it begins where the one before ends.
+    pub end: usize,
+}
+
+/// What a worker has pushed, in order.
+#[derive(Default)]
+pub(super) struct Tray {
+    pub entries: Vec<Entry>,
+    pub messages: Vec<u8>,
 }
 
 pub(super) struct Ring {
-    entries: Mutex<Vec<Entry>>,
+    tray: Mutex<Tray>,
     /// Entries that are in here or promised.
     taken: AtomicUsize,
     /// Requests that are admitted and not ended.
@@ -98,7 +130,7 @@ pub(super) struct Ring {
 impl Ring {
     pub(super) fn new(admission: Arc<Admission>, bell: Arc<Bell>) -> Arc<Ring> {
         Arc::new(Ring {
-            entries: Mutex::default(),
+            tray: Mutex::default(),
             taken: AtomicUsize::new(0),
             outstanding: AtomicUsize::new(0),
             admission,
@@ -106,26 +138,35 @@ impl Ring {
         })
     }
 
-    fn push(&self, entry: Entry) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an entry whose message `write` appends.
+    fn push(&self, kind: Kind, request: RequestId, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut tray = self.tray();
+        write(&mut tray.messages);
+        let end = tray.messages.len();
+        tray.entries.push(Entry { kind, request, end });
+        drop(tray);
         self.bell.ring();
     }
 
-    /// Moves everything to the end of `batch`, which is empty or keeps what it has.
-    pub(super) fn drain_into(&self, batch: &mut Vec<Entry>) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if batch.is_empty() {
-            std::mem::swap(&mut *entries, batch);
-        } else {
-            batch.append(&mut entries);
+    /// Takes everything, and leaves room for as much again. `entries` is given in exchange and has to be empty.
+    pub(super) fn take(&self, entries: Vec<Entry>) -> Tray {
+        let mut tray = self.tray();
+        if tray.entries.is_empty() {
+            return Tray { entries, messages: Vec::new() };
         }
+        let messages = Vec::with_capacity(tray.messages.len().min(ROOM));
+        std::mem::replace(&mut *tray, Tray { entries, messages })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.tray().entries.is_empty()
     }
 
-    /// Gives room back, once entries are on disk or will never come.
+    /// Gives room back, once entries are taken or will never come.
     pub(super) fn release(&self, entries: usize) {
         self.taken.fetch_sub(entries, Ordering::AcqRel);
     }
@@ -162,7 +203,7 @@ impl SpoolWriter {
 /// the gateway; dropped before, it gives the room back.
 pub struct Slot {
     ring: Arc<Ring>,
-    intent: Option<Arc<Intent>>,
+    intent: Option<Intent>,
     is_over: bool,
 }
 
@@ -170,24 +211,23 @@ impl Slot {
     /// Notes what is about to be tried; only the first call counts.
     pub fn intent(&mut self, intent: Intent) {
         if self.intent.is_none() {
-            let intent = Arc::new(intent);
-            self.ring.push(Entry::Intent(intent.clone()));
+            self.ring.push(Kind::Intent, intent.request, |out| encode::intent(out, &intent));
             self.intent = Some(intent);
         }
     }
 
     /// Ends the request. May be called from any thread, from `Drop` too.
     pub fn terminal(mut self, record: UsageRecord) {
-        self.end(Entry::Terminal(Box::new(record)));
-    }
-
-    fn end(&mut self, entry: Entry) {
         self.is_over = true;
         if self.intent.is_none() {
             self.ring.release(1);
         }
+        self.end(record.request, |out| encode::terminal(out, &record));
+    }
+
+    fn end(&self, request: RequestId, write: impl FnOnce(&mut Vec<u8>)) {
         // The count falls after the push: who sees no outstanding request also sees its last entry.
-        self.ring.push(entry);
+        self.ring.push(Kind::Terminal, request, write);
         self.ring.outstanding.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -199,9 +239,8 @@ impl Drop for Slot {
         }
         match self.intent.take() {
             Some(intent) => {
-                // `end` gives back the room of an intent that never came; this one did.
-                self.intent = Some(intent.clone());
-                self.end(Entry::Abandoned(intent));
+                let record = closing(&(&intent).into());
+                self.end(intent.request, |out| out.extend_from_slice(&record.encode_to_vec()));
             }
             None => {
                 self.ring.release(2);

@@ -86,28 +86,27 @@ impl Pen {
         Pen { seed: header.seed() }
     }
 
-    /// Adds an intent.
-    pub fn intent(&self, out: &mut Vec<u8>, request: u128, intent: &wire::Intent) {
-        self.record(out, &[INTENT], request, intent);
+    /// Adds an intent: `message` is an encoded `Intent`.
+    pub fn intent(&self, out: &mut Vec<u8>, request: u128, message: &[u8]) {
+        self.record(out, &[INTENT], request, message);
     }
 
-    /// Adds a terminal.
-    pub fn terminal(&self, out: &mut Vec<u8>, sequence: u64, request: u128, record: &wire::UsageRecord) {
+    /// Adds a terminal: `message` is an encoded `UsageRecord`.
+    pub fn terminal(&self, out: &mut Vec<u8>, sequence: u64, request: u128, message: &[u8]) {
         let mut head = [TERMINAL; 9];
         for (slot, byte) in head.iter_mut().skip(1).zip(sequence.to_le_bytes()) {
             *slot = byte;
         }
-        self.record(out, &head, request, record);
+        self.record(out, &head, request, message);
     }
 
-    fn record(&self, out: &mut Vec<u8>, head: &[u8], request: u128, message: &impl prost::Message) {
+    fn record(&self, out: &mut Vec<u8>, head: &[u8], request: u128, message: &[u8]) {
         let frame = out.len();
         out.extend_from_slice(&[0; FRAME_LEN]);
         let start = out.len();
         out.extend_from_slice(head);
         out.extend_from_slice(&request.to_le_bytes());
-        // A Vec grows as needed, so the only error there is cannot happen.
-        let _ = message.encode(out);
+        out.extend_from_slice(message);
         let body = out.get(start..).unwrap_or_default();
         let len = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
         let sum = checksum(&self.seed, len, body).to_le_bytes();

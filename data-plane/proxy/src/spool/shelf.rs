@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use domain::ids::BootEpoch;
-use proto::sync as wire;
 
 /// Synced terminals kept in memory for the reporter; older or more of them are read from disk.
-const RECENT: usize = 8192;
+const RECENT: usize = 16_384;
 /// Segments that are fully reported are kept this long, for a controller that was restored from a backup.
 pub(super) const KEPT_US: i64 = 24 * 3600 * 1_000_000;
 
@@ -22,9 +22,10 @@ pub(super) struct Segment {
     pub last: u64,
     /// Whole, synced bytes.
     pub bytes: u64,
-    /// Intents in it whose terminal is not synced yet.
-    pub open: u32,
-    /// Nothing more will be written to it.
+    /// Bytes behind those, which are in the next segment again.
+    pub tail: u64,
+    /// A later segment has, synced, what this one holds: open intents, and what was not synced when it was left. All that
+    /// it may be needed for are its terminals.
     pub is_sealed: bool,
     pub modified_us: i64,
 }
@@ -63,7 +64,7 @@ pub(super) struct Place {
 pub(super) struct Shelf {
     pub segments: Vec<Segment>,
     pub epochs: BTreeMap<u64, Position>,
-    recent: VecDeque<Box<wire::UsageRecord>>,
+    recent: VecDeque<Bytes>,
     /// Sequence of the first of `recent`.
     recent_first: u64,
     hint: Option<Hint>,
@@ -75,8 +76,9 @@ impl Shelf {
     /// Bytes in all segments, and in those that cannot go yet.
     pub fn sizes(&self) -> (u64, u64) {
         self.segments.iter().fold((0, 0), |(all, needed), segment| {
-            let kept = if self.may_go(segment) { 0 } else { segment.bytes };
-            (all.saturating_add(segment.bytes), needed.saturating_add(kept))
+            let size = segment.bytes.saturating_add(segment.tail);
+            let kept = if self.may_go(segment) { 0 } else { size };
+            (all.saturating_add(size), needed.saturating_add(kept))
         })
     }
 
@@ -87,20 +89,23 @@ impl Shelf {
 
     fn may_go(&self, segment: &Segment) -> bool {
         let position = self.epochs.get(&segment.epoch).copied().unwrap_or_default();
-        segment.is_sealed
-            && segment.open == 0
-            && !position.damaged
-            && (position.drained || segment.last <= position.acked)
+        segment.is_sealed && !position.damaged && (position.drained || segment.last <= position.acked)
     }
 
-    /// The oldest segment that may go and is either too old or in the way.
-    pub fn next_to_remove(&self, now_us: i64, is_crowded: bool) -> Option<(u64, u32)> {
-        self.segments
-            .iter()
-            .filter(|segment| self.may_go(segment))
-            .filter(|segment| is_crowded || now_us.saturating_sub(segment.modified_us) > KEPT_US)
-            .map(|segment| (segment.epoch, segment.index))
-            .min()
+    /// The segments that go now, because they are old or because all together are above `crowded` bytes. Of an epoch the
+    /// oldest go first: a replay that saw an intent without the terminal behind it would end that request once more.
+    pub fn going(&self, now_us: i64, crowded: u64) -> Vec<(u64, u32)> {
+        let (mut left, mut held, mut going) = (self.sizes().0, None, Vec::new());
+        for segment in &self.segments {
+            let is_due = left > crowded || now_us.saturating_sub(segment.modified_us) > KEPT_US;
+            if held == Some(segment.epoch) || !is_due || !self.may_go(segment) {
+                held = Some(segment.epoch);
+                continue;
+            }
+            left = left.saturating_sub(segment.bytes.saturating_add(segment.tail));
+            going.push((segment.epoch, segment.index));
+        }
+        going
     }
 
     /// Forgets a segment that was removed.
@@ -122,24 +127,44 @@ impl Shelf {
         needed.unwrap_or_else(|| own().map(|segment| segment.index).max().map_or(0, |index| index.saturating_add(1)))
     }
 
-    /// Takes in a terminal that is synced.
-    pub fn publish(&mut self, epoch: u64, sequence: u64, record: Box<wire::UsageRecord>) {
-        self.epochs.entry(epoch).or_default().last = sequence;
+    /// Takes in what is synced of a segment: so many bytes in all, and these terminals, which are the next. What the older
+    /// ones of the epoch hold besides terminals is in this one, too. Returns the last sequence.
+    pub fn publish(
+        &mut self,
+        (epoch, index): (u64, u32),
+        bytes: u64,
+        terminals: impl Iterator<Item = Bytes>,
+        now_us: i64,
+    ) -> u64 {
+        let position = self.epochs.entry(epoch).or_default();
         if self.recent.is_empty() {
-            self.recent_first = sequence;
+            self.recent_first = position.last.saturating_add(1);
         }
-        let next = self.recent_first.saturating_add(self.recent.len() as u64);
-        if next == sequence && self.recent.len() < RECENT {
-            self.recent.push_back(record);
+        for terminal in terminals {
+            position.last = position.last.saturating_add(1);
+            let is_next = self.recent_first.saturating_add(self.recent.len() as u64) == position.last;
+            if is_next && self.recent.len() < RECENT {
+                self.recent.push_back(terminal);
+            }
         }
+        for segment in self.segments.iter_mut().rev().take_while(|segment| segment.epoch == epoch) {
+            if segment.index == index {
+                segment.last = position.last;
+                segment.bytes = bytes;
+                segment.modified_us = now_us;
+            } else {
+                segment.is_sealed = true;
+            }
+        }
+        position.last
     }
 
     /// The terminals after `after` from memory; none when they have to be read from disk.
-    pub fn take_recent(&mut self, after: u64, limit: usize) -> Option<Vec<wire::UsageRecord>> {
+    pub fn take_recent(&mut self, after: u64, limit: usize) -> Option<Vec<Bytes>> {
         let skip = after.saturating_add(1).checked_sub(self.recent_first)?;
         let skip = usize::try_from(skip).ok().filter(|skip| *skip < self.recent.len())?;
         let end = self.recent.len().min(skip.saturating_add(limit));
-        let taken = self.recent.drain(..end).skip(skip).map(|record| *record).collect();
+        let taken = self.recent.drain(..end).skip(skip).collect();
         self.recent_first = self.recent_first.saturating_add(end as u64);
         Some(taken)
     }

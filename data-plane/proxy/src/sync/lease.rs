@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::pools::PoolId;
-use link::borrower::{ANSWER_DEADLINE_MS, Borrower, WaiterId};
+use link::borrower::{Borrower, CALL_DEADLINE_MS, WaiterId};
 use link::cell::{Cell, Denied};
 use link::lease::Batch;
 use proto::convert::{read_grants, write_asks};
@@ -219,7 +219,7 @@ impl Driver {
         message.proxy_id = self.wire.proxy_id();
         message.boot_epoch = self.wire.identity().epoch.0;
         let mut client = self.wire.urgent();
-        let deadline = Duration::from_millis(ANSWER_DEADLINE_MS);
+        let deadline = Duration::from_millis(CALL_DEADLINE_MS);
         let span = tracing::info_span!("lease", sequence = batch.sequence, pools = batch.asks.len());
         let request = traced(&span, message);
         Box::pin(async move { within(deadline, client.lease(request)).await }.instrument(span))

@@ -1,13 +1,14 @@
 //! Carries terminals from the spool to the controller until they are booked: earlier epochs first, then this one, in
-//! sequence, one call at a time. A record is never skipped and never changed here.
+//! sequence, one call at a time. A record is never skipped and never changed here, not even decoded: it was encoded when
+//! the request ended.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::ids::BootEpoch;
 use link::reports::{Outbox, Span};
-use prost::Message as _;
 use proto::sync as wire;
 use runtime::backoff::Backoff;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +26,24 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 /// Bytes of records in one message.
 const MESSAGE: usize = 900 * 1024;
+
+/// The method that takes reports.
+const REPORT: &str = "/tollgate.sync.v1.SyncService/Report";
+
+/// A `ReportRequest` whose records are encoded already; on the wire it is the same.
+#[derive(Clone, PartialEq, prost::Message)]
+struct EncodedReport {
+    #[prost(string, tag = "1")]
+    proxy_id: String,
+    #[prost(uint64, tag = "2")]
+    boot_epoch: u64,
+    #[prost(uint64, tag = "3")]
+    first_sequence: u64,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    records: Vec<Bytes>,
+    #[prost(bool, tag = "5")]
+    drained: bool,
+}
 
 /// Asks the reporter to bring everything and say that this epoch is over.
 pub(super) type Finish = mpsc::Sender<oneshot::Sender<()>>;
@@ -221,7 +240,7 @@ impl Reporter {
         mark
     }
 
-    async fn read(&self, epoch: BootEpoch, span: Span) -> Result<Vec<wire::UsageRecord>, crate::spool::Error> {
+    async fn read(&self, epoch: BootEpoch, span: Span) -> Result<Vec<Bytes>, crate::spool::Error> {
         let after = span.first.saturating_sub(1);
         if let Some(records) = self.spool.recent(epoch, after, span.len) {
             return Ok(records);
@@ -248,27 +267,16 @@ impl Reporter {
         }
     }
 
-    async fn call(
-        &self,
-        epoch: BootEpoch,
-        first_sequence: u64,
-        records: Vec<wire::UsageRecord>,
-        drained: bool,
-    ) -> Result<u64, ()> {
+    async fn call(&self, epoch: BootEpoch, first_sequence: u64, records: Vec<Bytes>, drained: bool) -> Result<u64, ()> {
         let count = records.len();
-        let message = wire::ReportRequest {
-            proxy_id: self.wire.proxy_id(),
-            boot_epoch: epoch.0,
-            first_sequence,
-            records,
-            drained,
-        };
-        let mut client = self.wire.bulk();
+        let message =
+            EncodedReport { proxy_id: self.wire.proxy_id(), boot_epoch: epoch.0, first_sequence, records, drained };
         let span = tracing::info_span!("report", epoch = epoch.0, first_sequence, count);
-        match within(DEADLINE, client.report(traced(&span, message))).instrument(span).await {
-            Ok(response) => {
+        let answer = within(DEADLINE, self.wire.bulk_call(REPORT, traced(&span, message)));
+        match answer.instrument(span).await {
+            Ok(wire::ReportResponse { high_water_mark }) => {
                 self.status.answered();
-                Ok(response.high_water_mark)
+                Ok(high_water_mark)
             }
             Err(status) => {
                 tracing::debug!(code = ?status.code(), reason = status.message(), count, "a report was not booked");
@@ -279,10 +287,10 @@ impl Reporter {
 }
 
 /// As many of the first records as one message may hold; at least one.
-fn fit(mut records: Vec<wire::UsageRecord>) -> Vec<wire::UsageRecord> {
+fn fit(mut records: Vec<Bytes>) -> Vec<Bytes> {
     let mut bytes = 0usize;
     let over = records.iter().position(|record| {
-        bytes = bytes.saturating_add(record.encoded_len());
+        bytes = bytes.saturating_add(record.len());
         bytes > MESSAGE
     });
     if let Some(over) = over {
@@ -295,5 +303,30 @@ async fn sleep(pause: Option<Duration>) {
     match pause {
         Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn an_encoded_report_is_on_the_wire_what_the_contract_says() {
+        let records: Vec<wire::UsageRecord> = ["a/b", "", "c/d"]
+            .map(|model| wire::UsageRecord { requested_model: model.to_owned(), ..wire::UsageRecord::default() })
+            .into();
+        let encoded = EncodedReport {
+            proxy_id: "prx".to_owned(),
+            boot_epoch: 1 << 60,
+            first_sequence: 7,
+            records: records.iter().map(|record| record.encode_to_vec().into()).collect(),
+            drained: true,
+        };
+        let (proxy_id, boot_epoch) = (encoded.proxy_id.clone(), encoded.boot_epoch);
+        let plain = wire::ReportRequest { proxy_id, boot_epoch, first_sequence: 7, records, drained: true };
+        assert_eq!(encoded.encode_to_vec(), plain.encode_to_vec());
+        assert_eq!(REPORT, format!("/{}/Report", wire::sync_service_server::SERVICE_NAME));
     }
 }

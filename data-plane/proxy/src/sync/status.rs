@@ -10,6 +10,8 @@ use tokio::sync::{Notify, watch};
 
 /// How long a first connection is waited for before a cached snapshot alone makes a proxy ready.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a proxy that is connected waits until it has caught up with what the controller said is the newest.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// How long the secrets of a first snapshot are waited for.
 const SECRETS: Duration = Duration::from_secs(3);
 
@@ -32,6 +34,10 @@ struct Stages {
     whole: bool,
     /// The stream stands.
     connected: bool,
+    /// On this stream the controller has said what the newest revision is.
+    told: bool,
+    /// Everything up to there is in.
+    current: bool,
     /// The secrets that the snapshot names were asked for and answered.
     secrets: bool,
     ready: bool,
@@ -60,8 +66,8 @@ impl Status {
         *self.stages.borrow()
     }
 
-    /// Whether requests can be served: the first whole snapshot is in, from the cache or the controller, with the
-    /// secrets it names if the controller can be reached.
+    /// Whether requests can be served: the first whole snapshot is in, from the cache or the controller; if the
+    /// controller can be reached, with what has changed since the cache was written and with the secrets it names.
     pub fn is_ready(&self) -> bool {
         self.stages().ready
     }
@@ -105,10 +111,23 @@ impl Status {
     pub(super) fn set_revision(&self, revision: u64) {
         self.revision.store(revision, Ordering::Relaxed);
         self.head.fetch_max(revision, Ordering::Relaxed);
+        self.note_progress(false);
     }
 
+    /// The controller said what the newest revision is.
     pub(super) fn set_head(&self, revision: u64) {
         self.head.store(revision, Ordering::Relaxed);
+        self.note_progress(true);
+    }
+
+    fn note_progress(&self, told: bool) {
+        let reached = self.revision() >= self.head_revision();
+        self.stages.send_if_modified(|stages| {
+            let before = *stages;
+            stages.told |= told;
+            stages.current = stages.told && reached;
+            *stages != before
+        });
     }
 
     pub(super) fn set_whole(&self) {
@@ -120,7 +139,10 @@ impl Status {
     }
 
     pub(super) fn set_connected(&self, connected: bool) {
-        self.stages.send_modify(|stages| stages.connected = connected);
+        self.stages.send_modify(|stages| {
+            // A stream that begins or ends has told nothing.
+            *stages = Stages { connected, told: false, current: false, ..*stages };
+        });
         if connected {
             self.heard();
         }
@@ -155,6 +177,11 @@ impl Status {
         let _ = stages.wait_for(|stages| stages.whole).await;
         let connected = stages.wait_for(|stages| stages.connected);
         if tokio::time::timeout(PATIENCE, connected).await.is_ok() {
+            // A cache may be old: keys made since are on their way, and keys revoked since are still served.
+            let is_current = stages.wait_for(|stages| stages.current || !stages.connected);
+            if tokio::time::timeout(CATCH_UP, is_current).await.is_err() {
+                tracing::warn!("serving from an older state: the changes since have not all come yet");
+            }
             let has_secrets = stages.wait_for(|stages| stages.secrets || !stages.connected);
             if tokio::time::timeout(SECRETS, has_secrets).await.is_err() {
                 tracing::warn!("serving without all of the providers' secrets: the controller has not sent them yet");

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+use prost::Message;
 use proto::sync::sync_service_client::SyncServiceClient;
+use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
+use tonic_prost::ProstCodec;
 
 use super::Error;
 use crate::gate::Identity;
@@ -63,6 +67,21 @@ impl Wire {
     /// For everything else.
     pub(super) fn bulk(&self) -> Client {
         Client::new(self.bulk.clone()).max_decoding_message_size(MESSAGE)
+    }
+
+    /// A call on the bulky connection with messages of our own, which are on the wire what the contract says.
+    pub(super) async fn bulk_call<Q, A>(
+        &self,
+        method: &'static str,
+        request: tonic::Request<Q>,
+    ) -> Result<tonic::Response<A>, tonic::Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut grpc = Grpc::new(self.bulk.clone()).max_decoding_message_size(MESSAGE);
+        grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+        grpc.unary(request, PathAndQuery::from_static(method), ProstCodec::<Q, A>::default()).await
     }
 }
 

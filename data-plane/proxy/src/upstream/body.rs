@@ -16,14 +16,19 @@ use super::{UpstreamError, line};
 
 /// A request body.
 pub(super) struct Segments {
-    parts: std::vec::IntoIter<Bytes>,
+    pieces: codec::Pieces,
     left: u64,
 }
 
 impl Segments {
-    pub(super) fn new(parts: Vec<Bytes>) -> Segments {
-        let left = parts.iter().map(|part| part.len() as u64).sum();
-        Segments { parts: parts.into_iter(), left }
+    pub(super) fn new(body: codec::Segments) -> Segments {
+        let left = body.len() as u64;
+        Segments { pieces: body.into_iter(), left }
+    }
+
+    /// Bytes that are still to go.
+    pub(super) fn left(&self) -> u64 {
+        self.left
     }
 }
 
@@ -32,7 +37,7 @@ impl Body for Segments {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.parts.find(|part| !part.is_empty());
+        let next = self.pieces.find(|part| !part.is_empty());
         let Some(part) = next else { return Poll::Ready(None) };
         self.left = self.left.saturating_sub(part.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(part))))

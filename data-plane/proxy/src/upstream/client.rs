@@ -9,8 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::body::{HttpBody, ReplyBody, Segments};
@@ -20,6 +19,7 @@ use super::line::{Count, Line};
 use super::pool::Pool;
 use super::{Error, UpstreamError, echo};
 use crate::config::UpstreamSettings;
+use crate::ink::Ink;
 
 /// How often unused connections are looked at.
 const REAP_EVERY: Duration = Duration::from_secs(10);
@@ -143,12 +143,13 @@ pub struct Upstream {
 struct Inner {
     shared: Shared,
     pools: RefCell<HashMap<Key, Pool>>,
+    ink: Ink,
 }
 
 impl Upstream {
     /// To be called inside the worker's runtime, which also reaps unused connections.
     pub fn new(shared: Shared) -> Upstream {
-        let inner = Rc::new(Inner { shared, pools: RefCell::default() });
+        let inner = Rc::new(Inner { shared, pools: RefCell::default(), ink: Ink::default() });
         tokio::task::spawn_local(reap(Rc::downgrade(&inner)));
         Upstream { inner }
     }
@@ -208,14 +209,16 @@ impl Upstream {
         method: Method,
         route: &str,
         mut headers: HeaderMap,
-        body: Vec<Bytes>,
+        body: codec::Segments,
     ) -> Result<Reply, UpstreamError> {
         let place = match &target.inner.place {
-            Place::Echo => return Ok(echo::answer(&method, route, &body)),
+            Place::Echo => return Ok(echo::answer(&method, route, body.parts())),
             Place::Http(place) => place,
         };
+        let body = Segments::new(body);
         headers.insert(HOST, place.authority.clone());
-        let mut request = Request::new(Segments::new(body));
+        headers.insert(CONTENT_LENGTH, self.inner.ink.number(body.left()));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = place.uri(route)?;
         *request.headers_mut() = headers;

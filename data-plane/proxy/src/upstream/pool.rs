@@ -41,11 +41,9 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose answer was read to its end, if it is fit for another.
+    /// Keeps a connection whose answer was read to its end. Whether it is fit for another is seen when it is taken: looked
+    /// at now, it would ask for a new buffer, since the answer still lies in the one it has.
     pub(super) fn give_back(&self, mut line: Line) {
-        if !line.is_free() {
-            return;
-        }
         line.idle_since = Instant::now();
         let mut idle = self.inner.idle.borrow_mut();
         idle.push_back(line);

@@ -32,10 +32,10 @@ fn upstream() -> Upstream {
 }
 
 async fn post(upstream: &Upstream, target: &Target, body: &[&'static str]) -> Result<Reply, UpstreamError> {
-    let parts = body.iter().map(|part| Bytes::from_static(part.as_bytes())).collect();
+    let parts: Vec<Bytes> = body.iter().map(|part| Bytes::from_static(part.as_bytes())).collect();
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "application/json".parse().unwrap());
-    upstream.send(target, Method::POST, "/chat/completions", headers, parts).await
+    upstream.send(target, Method::POST, "/chat/completions", headers, parts.into()).await
 }
 
 async fn text(reply: Reply) -> String {
@@ -266,7 +266,7 @@ fn large_bodies_go_both_ways_at_once() {
         let upstream = upstream();
         let target = upstream.target(&url).unwrap();
         let parts: Vec<Bytes> = (0..80).map(|_| Bytes::from(vec![b'y'; 100_000])).collect();
-        let reply = upstream.send(&target, Method::POST, "/x", HeaderMap::new(), parts).await.unwrap();
+        let reply = upstream.send(&target, Method::POST, "/x", HeaderMap::new(), parts.into()).await.unwrap();
         assert_eq!(reply.body.collect().await.unwrap().to_bytes().len(), 8_000_000);
     });
 }

@@ -126,6 +126,12 @@ impl Snapshot {
     /// The snapshot after `changes`, at `revision`. Changes older than what a resource already carries are ignored.
     pub fn apply(&self, revision: Revision, changes: Vec<Change>) -> (Snapshot, Vec<Refusal>) {
         let mut next = self.clone();
+        let refusals = next.absorb(revision, changes);
+        (next, refusals)
+    }
+
+    /// The same on the spot, for a snapshot that is still being built: what nobody else holds is not copied.
+    pub fn absorb(&mut self, revision: Revision, changes: Vec<Change>) -> Vec<Refusal> {
         let mut refusals = Vec::new();
         let mut catalogue_changes = Vec::new();
         let mut key_changes = Vec::new();
@@ -135,16 +141,16 @@ impl Snapshot {
             }
             match change.kind {
                 Kind::Provider | Kind::Model | Kind::Endpoint => catalogue_changes.push(change),
-                Kind::Org => next.apply_org(change),
-                Kind::Key => key_changes.extend(next.key_change(change)),
+                Kind::Org => self.apply_org(change),
+                Kind::Key => key_changes.extend(self.key_change(change)),
             }
         }
         if !catalogue_changes.is_empty() {
-            Arc::make_mut(&mut next.catalogue).apply(catalogue_changes);
+            Arc::make_mut(&mut self.catalogue).apply(catalogue_changes);
         }
-        next.keys.apply(key_changes);
-        next.revision = next.revision.max(revision);
-        (next, refusals)
+        self.keys.apply(key_changes);
+        self.revision = self.revision.max(revision);
+        refusals
     }
 
     fn apply_org(&mut self, change: Change) {

@@ -22,6 +22,9 @@ use pool::{Asked, Pool, Waiter};
 
 /// How long a request waits for an answer of the controller.
 pub const ANSWER_DEADLINE_MS: u64 = 1_000;
+/// How long the driver waits for an answer to a batch: less than a request waits, so that one that waited for an answer
+/// that never comes can still be served from its share of a limit.
+pub const CALL_DEADLINE_MS: u64 = 800;
 /// How long a request waits while units are recalled from other proxies.
 pub const RECALL_DEADLINE_MS: u64 = 400;
 /// How often a waiting request asks again while units are recalled.
@@ -215,8 +218,8 @@ impl Borrower {
     /// Something happened to these pools: refusals are forgotten and waiting requests ask again.
     pub fn pool_event(&mut self, pools: &[PoolId], now_ms: u64) {
         for pool in pools {
-            if let Some(row) = self.pools.get(pool) {
-                row.cell.allow();
+            if let Some(row) = self.pools.get_mut(pool) {
+                row.forget_refusals();
                 if row.has_waiters() {
                     self.enqueue(*pool, Some(now_ms));
                 }
@@ -229,9 +232,7 @@ impl Borrower {
         if let Reach::Lost { retry_at, .. } = &mut self.reach {
             *retry_at = now_ms;
         }
-        for row in self.pools.values() {
-            row.cell.allow();
-        }
+        self.pools.values_mut().for_each(Pool::forget_refusals);
     }
 
     /// This proxy stops: from now on everything that is free, or becomes free, goes back.
@@ -319,6 +320,7 @@ impl Borrower {
             row.serve_in_outage(since, now_ms, self.active, &mut self.finished);
         }
         row.expire(now_ms, lost_since.is_some(), &mut self.finished);
+        row.look(now_ms);
         self.attend(pool, now_ms);
         self.forget_if_idle(pool, now_ms);
     }

@@ -200,7 +200,7 @@ impl Table {
             self.move_out(need.max(extra));
             return Verdict::Granted;
         }
-        self.mark_fullest(need - self.available);
+        self.mark_fullest(need.saturating_sub(self.available));
         if self.available.saturating_add(self.recallable()) >= need { Verdict::Recalling } else { Verdict::Exhausted }
     }
 

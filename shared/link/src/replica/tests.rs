@@ -181,17 +181,30 @@ fn a_large_state_is_not_replaced_by_a_much_smaller_one_but_may_be_removed_piece_
 }
 
 #[test]
-fn a_base_larger_than_a_step_arrives_whole() {
-    let count = u32::try_from(STEP).unwrap() + 10;
+fn a_base_of_many_chunks_arrives_whole_or_not_at_all() {
+    let count = 25_010u32;
     let mut replica = Replica::new(Snapshot::default());
     replica.base_begin(false);
     replica.base_changes(vec![put(1, org(1))]);
-    for from in (0..count).step_by(10_000) {
-        replica.base_changes((from..count.min(from + 10_000)).map(|n| put(1, key(n))).collect());
-    }
+    let chunks = |replica: &mut Replica| {
+        for from in (0..count).step_by(1_000) {
+            replica.base_changes((from..count.min(from + 1_000)).map(|n| put(1, key(n))).collect());
+        }
+    };
+    chunks(&mut replica);
     assert_eq!(replica.base_end(Revision(1), u64::from(count) + 1, true), Ok(vec![]));
-    assert_eq!(replica.snapshot().key_count(), STEP + 10);
+    assert_eq!(replica.snapshot().key_count(), 25_010);
     assert!(works(&replica, 0) && works(&replica, count - 1));
+    // What was built of a damaged one is thrown away, and the next begins with nothing.
+    replica.base_begin(true);
+    replica.base_changes(vec![put(2, org(2)), put(2, key(count))]);
+    chunks(&mut replica);
+    assert_eq!(replica.base_end(Revision(2), u64::from(count) + 2, false), Err(BaseRefused::Digest));
+    assert!(replica.snapshot().revision() == Revision(1) && !works(&replica, count));
+    replica.base_begin(true);
+    replica.base_changes(vec![put(3, org(1)), put(3, key(count))]);
+    assert_eq!(replica.base_end(Revision(3), 2, true), Ok(vec![]));
+    assert!(works(&replica, count) && replica.snapshot().key_count() == 1);
 }
 
 proptest! {

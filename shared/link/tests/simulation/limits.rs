@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::ids::{BootEpoch, KeyId, ProxyId};
 use domain::limits::Rate;
 use domain::pools::PoolId;
-use link::borrower::{Borrower, WaiterId};
+use link::borrower::{Borrower, CALL_DEADLINE_MS, WaiterId};
 use link::cell::{Cell, Take};
 use link::lease::{Batch, Reply};
 use link::lender::Asker;
@@ -24,6 +24,10 @@ pub struct Rules {
     /// Requests in per cent of the rate.
     pub load: u64,
     pub seconds: u64,
+    /// Thousandths of requests that go to the one proxy that is the favourite at the time.
+    pub skew: u64,
+    /// Units a request takes.
+    pub size: i64,
     /// Thousandths of messages that come late, up to 400 ms, or twice.
     pub slow: u64,
     pub doubled: u64,
@@ -122,10 +126,11 @@ impl Limits {
             }
             // Millionths of a request a millisecond, with some chance in it.
             due += self.dice.below(2 * self.rules.rate.per_minute * self.rules.load / 6 + 1);
-            while due >= 1_000_000 {
-                due -= 1_000_000;
+            let each = 1_000_000 * self.rules.size.unsigned_abs();
+            while due >= each {
+                due -= each;
                 let any = usize::try_from(self.dice.below(self.edges.len() as u64)).unwrap();
-                let at = if self.dice.chance(800) { favourite } else { any };
+                let at = if self.dice.chance(self.rules.skew) { favourite } else { any };
                 self.request(at);
             }
             for at in 0..self.edges.len() {
@@ -198,7 +203,7 @@ impl Limits {
     }
 
     fn request(&mut self, at: usize) {
-        match self.edges[at].cell.take(1, self.now) {
+        match self.edges[at].cell.take(self.rules.size, self.now) {
             Take::Taken { wake } => {
                 self.admit();
                 if wake {
@@ -208,7 +213,7 @@ impl Limits {
             Take::Denied(_) => self.refused += 1,
             Take::Short => {
                 self.waiters += 1;
-                self.edges[at].borrower.wait(WaiterId(self.waiters), pool(), 1, self.now);
+                self.edges[at].borrower.wait(WaiterId(self.waiters), pool(), self.rules.size, self.now);
                 self.drive(at);
             }
         }
@@ -225,7 +230,7 @@ impl Limits {
         if let Some(batch) = batch {
             self.batches += 1;
             let (epoch, sequence) = (self.edges[at].epoch, batch.sequence);
-            self.put(self.now + 1_000, Event::Unanswered { at, epoch, sequence });
+            self.put(self.now + CALL_DEADLINE_MS, Event::Unanswered { at, epoch, sequence });
             self.send(|| Event::Ask { from: at, epoch, batch: batch.clone() });
         }
     }
@@ -233,7 +238,8 @@ impl Limits {
     fn admit(&mut self) {
         self.admitted += 1;
         let passed = i128::from(self.now - self.level_at) * i128::from(self.rules.rate.per_minute);
-        self.level = (self.level + passed).min(i128::from(self.rules.rate.burst) * SCALE) - SCALE;
+        self.level = (self.level + passed).min(i128::from(self.rules.rate.burst) * SCALE);
+        self.level -= SCALE * i128::from(self.rules.size);
         self.level_at = self.now;
         self.beyond = self.beyond.max(-self.level / SCALE);
         if self.reachable {

@@ -16,6 +16,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use agenda::Weather;
+use books::credits;
 use dice::Dice;
 use domain::limits::Rate;
 use limits::Limits;
@@ -100,7 +101,7 @@ fn nobody_is_refused_while_the_fleet_has_the_money() {
 #[test]
 fn a_dollar_over_three_proxies_can_be_spent_to_the_last_cent() {
     const DOLLAR: i64 = 1_000_000_000;
-    play(20_000..20_004, |seed| {
+    play(20_000..20_008, |seed| {
         let mut dice = Dice::new(seed);
         let rules = Rules {
             proxies: 3,
@@ -162,6 +163,45 @@ fn an_outage_is_covered_by_what_was_lent_before_it() {
     assert_eq!(world.tally.unreachable, 0, "a quarter of an hour of use is lent in advance");
 }
 
+/// A cent, in nano-dollars.
+const CENT: i64 = 10_000_000;
+
+#[test]
+fn an_outage_of_two_minutes_is_covered_two_seconds_after_the_first_request() {
+    for (proxies, lasts_ms, before_ms) in
+        [(1, 5, 2_000), (3, 5, 2_000), (1, 20_000, 2_000), (3, 900, 2_000), (1, 5, 600)]
+    {
+        let plenty = 20_000 * CENT;
+        let base = calm(&mut Dice::new(1));
+        let rules = Rules { proxies, funded: plenty, cap: plenty, requests: 0, pause_ms: 1, calm: false, ..base };
+        let mut world = World::new(rules, 7);
+        let request = Request { hold: CENT, charge: CENT / 100, lasts_ms, stage: 0 };
+        world.load(request, 10, before_ms);
+        world.cut();
+        world.load(request, 10, 120_000);
+        let tally = world.tally;
+        assert_eq!(tally.unreachable + tally.recalling + tally.exhausted, 0, "{proxies} {lasts_ms} ms: {tally:?}");
+        assert_eq!(tally.admitted, (before_ms + 120_000) / 10, "{tally:?}");
+        assert!(world.books.available(credits()) >= plenty / 4, "no more than cover is lent: {tally:?}");
+    }
+}
+
+#[test]
+fn a_sparse_use_that_becomes_a_load_is_covered_as_soon() {
+    let plenty = 20_000 * CENT;
+    let base = calm(&mut Dice::new(1));
+    let rules = Rules { proxies: 1, funded: plenty, cap: plenty, requests: 0, pause_ms: 1, calm: false, ..base };
+    let mut world = World::new(rules, 7);
+    let request = Request { hold: CENT, charge: CENT / 100, lasts_ms: 300, stage: 0 };
+    world.load(request, 20_000, 400_000);
+    let sparse = world.tally;
+    assert!(sparse.batches <= 10, "a request now and then costs hardly a call: {sparse:?}");
+    world.load(request, 10, 6_000);
+    world.cut();
+    world.load(request, 10, 120_000);
+    assert_eq!(world.tally.unreachable, 0, "{:?}", world.tally);
+}
+
 #[test]
 fn a_request_that_no_pool_can_ever_pay_is_refused_at_once() {
     let rules = Rules { proxies: 3, funded: 100, cap: 1_000, requests: 0, ..calm(&mut Dice::new(1)) };
@@ -183,6 +223,8 @@ fn limits(dice: &mut Dice) -> limits::Rules {
         rate: Rate { per_minute, burst },
         load: dice.pick(&[20, 90, 150, 300]),
         seconds: 6,
+        skew: 800,
+        size: 1,
         slow: 0,
         doubled: 0,
         crash_every_s: None,
@@ -222,6 +264,32 @@ fn a_rate_limit_is_used_to_the_full_under_moving_skew() {
             assert!((used + 2) * 100 >= possible * 99, "{used} of {possible} with {rules:?}");
             let each_s = limits.batches / seconds;
             assert!(each_s <= 700 * proxies as u64, "{each_s} calls a second with {rules:?}");
+        }
+    }
+}
+
+/// Requests a minute and tokens a minute, at four fifths of each proxy's share: nobody notices the outage.
+#[test]
+fn a_load_within_the_shares_is_not_refused_in_an_outage() {
+    for (per_minute, size) in [(6_000, 1), (600, 1), (600_000, 4_000)] {
+        for proxies in [1, 3] {
+            for before_ms in [2_000, 20_300] {
+                let rules = limits::Rules {
+                    proxies,
+                    rate: Rate::per_minute(per_minute),
+                    load: 80,
+                    skew: 0,
+                    size,
+                    ..limits(&mut Dice::new(1))
+                };
+                let mut limits = Limits::new(rules, 3);
+                limits.play_for(before_ms);
+                assert_eq!(limits.refused, 0, "{rules:?}");
+                limits.reachable = false;
+                limits.play_for(120_000);
+                assert_eq!(limits.refused, 0, "{rules:?} {before_ms}");
+                assert_eq!(limits.beyond, 0, "all shares together are the bucket");
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use domain::credits::Account;
 use domain::time::Timestamp;
+use link::borrower::CALL_DEADLINE_MS;
 use link::cell::Denied;
 use link::lease::{Batch, Reply};
 use link::lender::{Fleet, LeaseLife};
@@ -17,6 +18,14 @@ use crate::proxy::{Outcome, Proxy, Request, Spool, pools};
 /// How long a request may be refused although there is money for it.
 const PATIENCE_MS: u64 = 450;
 const MINUTE: u64 = 60_000;
+
+/// Money that the controller has or can recall, and what proxies that keep nothing are just giving back: each bit of
+/// that is there for a moment only, and a request elsewhere may rightly miss it.
+struct Wealth {
+    at: u64,
+    lendable: i64,
+    on_its_way: Vec<i64>,
+}
 
 /// What a game is like.
 #[derive(Debug, Clone, Copy)]
@@ -78,13 +87,15 @@ pub struct World {
     pub books: Books,
     proxies: Vec<Proxy>,
     up: bool,
+    /// Everybody goes home: nothing bad happens any more.
+    is_over: bool,
     weather: Weather,
     left: u64,
     /// Where most requests go; moves.
     favourite: usize,
     pub tally: Tally,
-    /// What an ideal controller could have lent, over time.
-    wealth: VecDeque<(u64, i64)>,
+    /// What the controller could have lent, over time.
+    wealth: VecDeque<Wealth>,
     /// Spools that are gone for good, by life.
     graves: Vec<Life>,
     epoch: u64,
@@ -117,6 +128,7 @@ impl World {
             books,
             proxies,
             up: true,
+            is_over: false,
             weather: rules.weather,
             left: rules.requests,
             favourite: 0,
@@ -134,6 +146,18 @@ impl World {
             self.step();
         }
         self.go_home();
+    }
+
+    /// One request after the other, each `pause_ms` after the one before, in turn at every proxy.
+    pub fn load(&mut self, request: Request, pause_ms: u64, for_ms: u64) {
+        let (start, mut at) = (self.now, 0);
+        for due in (start..start + for_ms).step_by(usize::try_from(pause_ms).unwrap()) {
+            while self.now < due {
+                self.step();
+            }
+            self.submit(at, request);
+            at = (at + 1) % self.proxies.len();
+        }
     }
 
     /// The controller is gone and stays away.
@@ -165,12 +189,31 @@ impl World {
             }
         }
         if self.rules.calm {
-            let free: i64 = self.proxies.iter().map(|proxy| proxy.free(credits()).max(0)).sum();
-            self.wealth.push_back((self.now, free + self.books.available(credits()).max(0)));
-            while self.wealth.get(1).is_some_and(|(at, _)| at + PATIENCE_MS <= self.now) {
+            self.wealth.push_back(self.wealth_now());
+            while self.wealth.get(1).is_some_and(|wealth| wealth.at + PATIENCE_MS <= self.now) {
                 self.wealth.pop_front();
             }
         }
+    }
+
+    fn wealth_now(&self) -> Wealth {
+        let keeps_nothing = |proxy: &Proxy| self.books.row(credits(), &proxy.life).is_some_and(|row| row.direct);
+        let free = |proxy: &Proxy| proxy.free(credits()).max(0);
+        let kept: i64 = self.proxies.iter().filter(|proxy| !keeps_nothing(proxy)).map(free).sum();
+        let on_its_way = |proxy: &Proxy| if keeps_nothing(proxy) { free(proxy) } else { 0 };
+        Wealth {
+            at: self.now,
+            lendable: kept + self.books.available(credits()).max(0),
+            on_its_way: self.proxies.iter().map(on_its_way).collect(),
+        }
+    }
+
+    /// What was there to be lent all the time lately, and since when.
+    fn lasting_wealth(&self) -> (i64, u64) {
+        let lendable = self.wealth.iter().map(|wealth| wealth.lendable).min().unwrap_or(0);
+        let stuck = |at: usize| self.wealth.iter().map(|wealth| wealth.on_its_way[at]).min().unwrap_or(0);
+        let stuck: i64 = (0..self.proxies.len()).map(stuck).sum();
+        (lendable + stuck, self.wealth.front().map_or(self.now, |wealth| wealth.at))
     }
 
     fn happen(&mut self, event: Event) {
@@ -214,9 +257,9 @@ impl World {
                 self.proxies[at].wake_at = None;
                 self.drive(at);
             }
-            Event::Crash => self.crash(),
+            Event::Crash if !self.is_over => self.crash(),
             Event::Restart { at } => self.restart(at),
-            Event::Down if self.up => {
+            Event::Down if self.up && !self.is_over => {
                 self.up = false;
                 let lasts = self.dice.pick(&[50, 500, 5_000, 30_000]);
                 self.agenda.at(self.now + lasts, Event::Up);
@@ -299,7 +342,7 @@ impl World {
         if let Some(batch) = batch {
             self.tally.batches += 1;
             let sequence = batch.sequence;
-            self.agenda.at(now + 1_000, Event::Unanswered { at, life: life.clone(), sequence });
+            self.agenda.at(now + CALL_DEADLINE_MS, Event::Unanswered { at, life: life.clone(), sequence });
             self.send(|_| Event::Lease { from: at, life: life.clone(), batch: batch.clone() });
         }
         let proxy = &mut self.proxies[at];
@@ -326,8 +369,7 @@ impl World {
                 }
                 if self.rules.calm {
                     assert_ne!(why, Denied::Unreachable, "the controller is there");
-                    let least = self.wealth.iter().map(|(_, wealth)| *wealth).min().unwrap_or(0);
-                    let since = self.wealth.front().map_or(self.now, |(at, _)| *at);
+                    let (least, since) = self.lasting_wealth();
                     let long = self.now - since >= PATIENCE_MS;
                     assert!(
                         pool != credits() || !long || least < hold,
@@ -412,6 +454,7 @@ impl World {
     /// Good weather, everybody leaves in order, and what died without a disk is given back by the clock.
     fn go_home(&mut self) {
         self.weather = Weather::default();
+        self.is_over = true;
         for at in 0..self.proxies.len() {
             let now = self.now;
             self.proxies[at].borrower.connected(now);

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use domain::audit::Actor;
 use domain::catalog::DialectId;
-use domain::ids::{KeyId, OrgId, ProviderId, ProxyId};
+use domain::ids::{BootEpoch, KeyId, OrgId, ProviderId, ProxyId};
 use domain::keys::{Digest, Policy};
 use domain::limits::{Budget, Reset};
 use domain::money::Money;
+use domain::pools::PoolId;
 use domain::providers::{AuthScheme, DataPolicy, Provider};
 use domain::snapshot::Snapshot;
+use link::lease::Verdict;
 use link::replica::Replica;
 use proto::convert::{Answer, Question, secret_info};
 use proto::sync as wire;
@@ -18,6 +20,7 @@ use tonic::Code;
 
 use super::house::{Edge, House, fetch};
 use crate::access::installation_scope;
+use crate::credits::lend::{self, Call};
 use crate::providers::binding;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +84,7 @@ async fn a_credential_is_sealed_to_the_boot_key_of_a_connected_proxy_only() {
     assert_eq!((secret.provider.as_str(), secret.version), ("openai", 1));
     let info = |epoch| secret_info(&edge.id, epoch, &provider, 1);
     assert_eq!(boot_key.open(&info(edge.epoch), &secret.sealed).unwrap().expose(), b"sk-canary");
-    assert!(boot_key.open(&info(domain::ids::BootEpoch(8)), &secret.sealed).is_err());
+    assert!(boot_key.open(&info(BootEpoch(8)), &secret.sealed).is_err());
     let refused = house.client().await.secrets(request(8)).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
 }
@@ -110,6 +113,42 @@ async fn the_books_answer_for_one_organisation_and_never_for_another() {
         (OrgId::new(1, 1), Question::Credits),
     ] {
         assert_eq!(ask(&house, org, question.clone()).await, Answer::NotFound, "{question:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_cannot_be_booked_is_left_out_and_the_others_are_lent() {
+    let house = House::start().await;
+    let orgs = [house.org().await, house.org().await, house.org().await];
+    let dollar = Money::from_nano(1_000_000_000);
+    for (number, org) in orgs.iter().enumerate() {
+        let scope = installation_scope();
+        let key = format!("first {number}");
+        crate::credits::grant(&house.app, Actor::Root, scope, *org, dollar, &key, "grant").await.unwrap();
+    }
+    let lease = async |proxy: &str, granted_totals: &[i64]| {
+        let ask = |(org, granted_total): (&OrgId, &i64)| link::lease::Ask {
+            pool: PoolId::Credits(*org),
+            granted_total: *granted_total,
+            returned_total: 0,
+            need: 100,
+            want: 100,
+            rate: 0,
+        };
+        let asks = orgs.iter().zip(granted_totals).map(ask).collect();
+        let call = Call { proxy: proxy.parse().unwrap(), epoch: BootEpoch(1), sequence: 1, asks };
+        lend::lease(&house.app, call).await.unwrap().grants
+    };
+    // What two proxies say they were lent (the books would come from a backup) is together more than can be counted.
+    let first = lease("edge-1", &[0, i64::MAX, 0]).await;
+    assert_eq!(first.len(), 3);
+    let second = lease("edge-2", &[0, i64::MAX, 0]).await;
+    let granted: Vec<_> = second.iter().map(|grant| (grant.pool, grant.verdict, grant.granted_total)).collect();
+    let good = |org| (PoolId::Credits(org), Verdict::Granted, 100);
+    assert_eq!(granted, [good(orgs[0]), good(orgs[2])]);
+    for org in [orgs[0], orgs[2]] {
+        let balance = store::credits::balance(&house.app.store, installation_scope(), org).await.unwrap();
+        assert_eq!(balance.leased, Money::from_nano(200), "booked once for each proxy");
     }
 }
 

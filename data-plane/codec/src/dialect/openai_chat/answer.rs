@@ -21,7 +21,6 @@ pub(super) struct Found {
     created: Option<Span>,
     pub models: Few<Span>,
     choices: Few<Choice>,
-    /// Boxed, since most pieces have none.
     pub usage: Option<Box<usage::Found>>,
     /// Groq's second place for usage.
     usage_apart: Option<Box<usage::Found>>,
@@ -107,16 +106,18 @@ impl Head {
 
 /// Reads a piece; `head` is kept from piece to piece, and only of pieces that could be read to their end.
 pub(super) fn read_piece(body: &[u8], head: &mut Head) -> Result<Found, Flaw> {
-    let found = piece(body, head);
-    if found.is_err() {
-        head.bytes.clear();
+    let mut found = Found::default();
+    match piece(body, head, &mut found) {
+        Ok(()) => Ok(found),
+        Err(flaw) => {
+            head.bytes.clear();
+            Err(flaw)
+        }
     }
-    found
 }
 
 #[inline]
-fn piece(body: &[u8], head: &mut Head) -> Result<Found, Flaw> {
-    let mut found = Found::default();
+fn piece(body: &[u8], head: &mut Head, found: &mut Found) -> Result<(), Flaw> {
     if !head.fits(body) {
         let mut cursor = Cursor::lenient(body);
         let more = cursor.open_object()?;
@@ -126,16 +127,18 @@ fn piece(body: &[u8], head: &mut Head) -> Result<Found, Flaw> {
         found.models.push(model);
     }
     let mut cursor = Cursor::resume(body, head.bytes.len(), 1);
-    choices(&mut cursor, body, Form::Piece, &mut found)?;
+    choices(&mut cursor, body, Form::Piece, found)?;
     let more = cursor.next_field()?;
     fields(cursor, body, more, Form::Piece, None, found)
 }
 
 /// Reads a whole answer.
 pub(super) fn read_whole(body: &[u8]) -> Result<Found, Flaw> {
+    let mut found = Found::default();
     let mut cursor = Cursor::lenient(body);
     let more = cursor.open_object()?;
-    fields(cursor, body, more, Form::Whole, None, Found::default())
+    fields(cursor, body, more, Form::Whole, None, &mut found)?;
+    Ok(found)
 }
 
 fn fields(
@@ -144,16 +147,16 @@ fn fields(
     mut more: bool,
     form: Form,
     mut head: Option<&mut Head>,
-    mut found: Found,
-) -> Result<Found, Flaw> {
+    found: &mut Found,
+) -> Result<(), Flaw> {
     while more {
         let key = cursor.key()?;
         match &*cursor.name(key) {
             b"choices" => {
                 if let Some(head) = head.take() {
-                    head.remember(body, cursor.position(), &found);
+                    head.remember(body, cursor.position(), found);
                 }
-                choices(&mut cursor, body, form, &mut found)?;
+                choices(&mut cursor, body, form, found)?;
             }
             b"id" => found.id = string(&mut cursor)?,
             b"model" => {
@@ -162,8 +165,12 @@ fn fields(
                 }
             }
             b"created" => found.created = Some(cursor.pass()?),
-            b"usage" => found.usage = usage::read(&mut cursor, body)?.map(Box::new).or(found.usage),
-            b"x_groq" => found.usage_apart = inner_usage(&mut cursor, body)?,
+            b"usage" => {
+                if let Some(usage) = usage::read(&mut cursor)? {
+                    found.usage = Some(usage);
+                }
+            }
+            b"x_groq" => found.usage_apart = inner_usage(&mut cursor)?,
             b"error" => found.error = error(&mut cursor)?,
             _ => {
                 cursor.pass()?;
@@ -171,8 +178,7 @@ fn fields(
         }
         more = cursor.next_field()?;
     }
-    cursor.end()?;
-    Ok(found)
+    cursor.end()
 }
 
 /// A string; none when the value is something else.
@@ -184,7 +190,7 @@ fn string(cursor: &mut Cursor<'_>) -> Result<Option<Text>, Flaw> {
     Ok(None)
 }
 
-fn inner_usage(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<Box<usage::Found>>, Flaw> {
+fn inner_usage(cursor: &mut Cursor<'_>) -> Result<Option<Box<usage::Found>>, Flaw> {
     let mut found = None;
     if cursor.kind()? != Kind::Object {
         cursor.pass()?;
@@ -194,7 +200,7 @@ fn inner_usage(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<Box<usage:
     while more {
         let key = cursor.key()?;
         if &*cursor.name(key) == b"usage" {
-            found = usage::read(cursor, body)?.map(Box::new);
+            found = usage::read(cursor)?;
         } else {
             cursor.pass()?;
         }
@@ -238,7 +244,7 @@ fn choice(cursor: &mut Cursor<'_>, body: &[u8], form: Form) -> Result<Choice, Fl
     while more {
         let key = cursor.key()?;
         match &*cursor.name(key) {
-            b"index" => choice.index = whole_number(cursor.pass()?.of(body)).unwrap_or(0),
+            b"index" => choice.index = cursor.count()?.unwrap_or(0),
             b"delta" if form == Form::Piece => choice.content = content(cursor, body)?,
             b"message" if form == Form::Whole => choice.content = content(cursor, body)?,
             b"finish_reason" => choice.finish = string(cursor)?.filter(|reason| !reason.span.is_empty()),
@@ -314,10 +320,6 @@ impl Watch for Count {
     }
 }
 
-fn whole_number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.trim().parse().ok()
-}
-
 impl Found {
     /// Whether usage is all it brings: such a piece is shown only to those who asked.
     pub fn is_usage_only(&self) -> bool {
@@ -345,7 +347,7 @@ impl Found {
             tap.note_id(&id);
         }
         if tap.created() == 0
-            && let Some(created) = self.created.and_then(|created| whole_number(created.of(body)))
+            && let Some(created) = self.created.and_then(|created| json::whole_number(created.of(body)))
         {
             tap.note_created(created);
         }

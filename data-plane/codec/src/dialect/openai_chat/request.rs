@@ -1,17 +1,19 @@
 //! The edits that a request gets on its way to a provider of the same dialect: the model, usage for streams, a limit
 //! where the gateway sets one, and our own fields out. Nothing else changes.
 
+use std::io::Write;
+
 use bytes::Bytes;
 
 use super::quirks;
 use crate::bridge::RequestEdits;
-use crate::json::{self, Kind, Span};
+use crate::json::{self, Kind, NewText};
 use crate::patch::{self, Edits, Segments};
-use crate::scan::{Field, Meaning, Scan};
+use crate::scan::{Meaning, Scan};
 
 /// The request as the provider gets it. `scan` is the scan of this very body.
 pub(crate) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
-    let mut edits = Edits::with_room();
+    let mut edits = Edits::default();
     remove_own(body, scan, wanted, &mut edits);
     let mut new = NewFields::default();
     model(scan, wanted, &mut edits, &mut new);
@@ -29,10 +31,10 @@ pub(crate) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Seg
 
 /// Fields to put at the start of the object, each with its comma behind it: a scanned body has messages, and they stay.
 #[derive(Default)]
-struct NewFields(Vec<u8>);
+struct NewFields(NewText);
 
 impl NewFields {
-    fn add(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+    fn add(&mut self, name: &str, value: impl FnOnce(&mut NewText)) {
         json::write_string(&mut self.0, name);
         self.0.push(b':');
         value(&mut self.0);
@@ -66,41 +68,43 @@ fn model(scan: &Scan, wanted: &RequestEdits<'_>, edits: &mut Edits, new: &mut Ne
     }
 }
 
-const USAGE_ON: &str = "\"include_usage\":true";
+/// The switch, and the object that has nothing else in it.
+const USAGE_ON: &[u8] = b"\"include_usage\":true";
+const ONLY_USAGE_ON: &[u8] = b"{\"include_usage\":true}";
 
 fn usage_on(scan: &Scan, edits: &mut Edits, new: &mut NewFields) {
-    let whole = |out: &mut Vec<u8>| out.extend_from_slice(format!("{{{USAGE_ON}}}").as_bytes());
     let Some(field) = scan.field(Meaning::StreamOptions) else {
-        return new.add("stream_options", whole);
+        return new.add("stream_options", |out| out.extend_from_slice(ONLY_USAGE_ON));
     };
     match field.member {
         Some(member) if member.is_true => {}
         Some(member) => edits.replace(member.value, b"true"),
-        None if field.kind != Kind::Object => edits.replace_with(field.value, whole),
-        None => {
-            let comma = if field.bare { "" } else { "," };
-            edits.insert(field.value.start + 1, format!("{USAGE_ON}{comma}").as_bytes());
-        }
+        None if field.kind != Kind::Object => edits.replace(field.value, ONLY_USAGE_ON),
+        None => edits.insert_with(field.value.start + 1, |out| {
+            out.extend_from_slice(USAGE_ON);
+            out.extend_from_slice(if field.bare { b"" } else { b"," });
+        }),
     }
 }
 
 /// Sets the limit where the request has one, else in the field that the endpoint takes.
 fn token_limit(scan: &Scan, limit: u64, wanted: &RequestEdits<'_>, edits: &mut Edits, new: &mut NewFields) {
-    let is_set = |field: &&Field| field.kind != Kind::Null;
-    let both = [scan.field(Meaning::MaxTokens), scan.field(Meaning::MaxCompletionTokens)];
-    let mut places: Vec<Span> = both.iter().flatten().copied().filter(is_set).map(|field| field.value).collect();
-    let (target, name) = match quirks::limits_completion(wanted.quirks) {
-        false => (both.first(), "max_tokens"),
-        true => (both.last(), "max_completion_tokens"),
+    // Writing into new text cannot fail.
+    let write = |out: &mut NewText| drop(write!(out, "{limit}"));
+    let fields = [scan.field(Meaning::MaxTokens), scan.field(Meaning::MaxCompletionTokens)];
+    let (usual, name) = match quirks::limits_completion(wanted.quirks) {
+        false => (fields.first(), "max_tokens"),
+        true => (fields.last(), "max_completion_tokens"),
     };
-    if places.is_empty() {
-        places.extend(target.copied().flatten().map(|field| field.value));
+    let mut is_set = false;
+    for field in fields.iter().flatten().filter(|field| field.kind != Kind::Null) {
+        edits.replace_with(field.value, write);
+        is_set = true;
     }
-    if places.is_empty() {
-        return new.add(name, |out| out.extend_from_slice(limit.to_string().as_bytes()));
-    }
-    for place in places {
-        edits.replace(place, limit.to_string().as_bytes());
+    match usual.copied().flatten() {
+        _ if is_set => {}
+        Some(null) => edits.replace_with(null.value, write),
+        None => new.add(name, write),
     }
 }
 

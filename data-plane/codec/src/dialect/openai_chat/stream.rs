@@ -10,7 +10,7 @@ use crate::bridge::AnswerEdits;
 use crate::drive::{self, StreamEnd};
 use crate::fault::{self, UpstreamError};
 use crate::frame::sse::{Frame, MAX_EVENT_BYTES, Splitter};
-use crate::json::{self, Span};
+use crate::json::{self, NewText, Span};
 use crate::patch::Edits;
 use crate::receipt::Pricer;
 use crate::tap::Tap;
@@ -29,11 +29,12 @@ pub struct StreamPass {
 #[derive(Debug, Clone)]
 struct Reading {
     /// The public model name as JSON.
-    model: Vec<u8>,
+    model: Box<[u8]>,
     wants_usage: bool,
     tap: Tap,
     head: Head,
-    edits: Edits,
+    /// Boxed, since it has room for a change of every kind and a stream waits for most of its life.
+    edits: Box<Edits>,
 }
 
 /// What becomes of an event.
@@ -50,14 +51,14 @@ enum Verdict {
 impl StreamPass {
     /// A pass with these edits.
     pub fn new(edits: &AnswerEdits) -> Self {
-        let mut model = Vec::with_capacity(edits.public_model.len() + 2);
+        let mut model = NewText::new();
         json::write_string(&mut model, &edits.public_model);
         let reading = Reading {
-            model,
+            model: model.as_slice().into(),
             wants_usage: edits.wants_usage,
             tap: Tap::default(),
             head: Head::default(),
-            edits: Edits::default(),
+            edits: Box::default(),
         };
         StreamPass { splitter: Splitter::new(MAX_EVENT_BYTES), reading, is_oversized: false, is_dropping: false }
     }
@@ -166,9 +167,9 @@ impl Reading {
     fn split_event(&mut self, window: &[u8], frame: &Frame, is_error: bool, pricer: &mut dyn Pricer) -> Verdict {
         let data = frame.data(window);
         let lines = frame.data_lines(window);
-        let outer = std::mem::take(&mut self.edits);
+        let outer = std::mem::take(&mut *self.edits);
         let verdict = self.piece(&data, 0, is_error, pricer);
-        let mut inner = std::mem::replace(&mut self.edits, outer);
+        let mut inner = std::mem::replace(&mut *self.edits, outer);
         inner.relocate(|at| place(&lines, at));
         self.edits.absorb(&inner);
         verdict
@@ -190,8 +191,8 @@ impl Reading {
         if found.is_usage_only() && !self.wants_usage {
             return Verdict::Drop;
         }
-        for model in found.models.iter().filter(|model| model.of(data) != self.model) {
-            self.edits.replace(Span { start: base + model.start, end: base + model.end }, &self.model);
+        for model in found.models.iter().filter(|model| model.of(data) != &*self.model) {
+            self.edits.replace(model.behind(base), &self.model);
         }
         if let Some(usage) = found.usage.as_ref().filter(|usage| is_final || usage.has_cost()) {
             let receipt = pricer.price(&usage.tokens().unwrap_or(TokenUsage::default()));

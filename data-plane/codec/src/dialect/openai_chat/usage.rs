@@ -3,12 +3,21 @@
 
 use domain::usage::TokenUsage;
 
-use crate::json::{Cursor, Flaw, Kind, Span};
+use crate::json::{Cursor, Flaw, Kind, NewText, Span};
 use crate::patch::Edits;
-use crate::receipt::{self, Receipt};
+use crate::receipt::Receipt;
+
+/// A field that we put in: its name with quotes and colon, and what writes its value.
+type CostField = (&'static [u8], fn(&Receipt, &mut NewText));
+
+const COST_FIELDS: [CostField; 3] = [
+    (b"\"cost\":", Receipt::write_cost),
+    (b"\"is_byok\":", Receipt::write_is_byok),
+    (b"\"cost_details\":", Receipt::write_cost_details),
+];
 
 /// A `usage` object as it stands in an answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Found {
     /// Braces included.
     pub span: Span,
@@ -34,8 +43,8 @@ struct Numbers {
     web_searches: Option<u64>,
 }
 
-/// Reads a usage value; none when it is not an object.
-pub(super) fn read(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<Found>, Flaw> {
+/// Reads a usage value; none when it is not an object. Boxed, since most pieces of a stream have none.
+pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Option<Box<Found>>, Flaw> {
     if cursor.kind()? != Kind::Object {
         cursor.pass()?;
         return Ok(None);
@@ -43,30 +52,29 @@ pub(super) fn read(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<Found>
     let start = cursor.position();
     let mut more = cursor.open_object()?;
     let span = Span { start, end: start };
-    let mut found =
-        Found { span, is_bare: !more, cost: None, is_byok: None, cost_details: None, numbers: Numbers::default() };
+    let mut found = Box::new(Found { span, is_bare: !more, ..Found::default() });
     let numbers = &mut found.numbers;
     while more {
         let key = cursor.key()?;
         match &*cursor.name(key) {
-            b"prompt_tokens" => numbers.prompt = number(cursor, body)?,
-            b"completion_tokens" => numbers.completion = number(cursor, body)?,
-            b"total_tokens" => numbers.total = number(cursor, body)?,
+            b"prompt_tokens" => numbers.prompt = cursor.count()?,
+            b"completion_tokens" => numbers.completion = cursor.count()?,
+            b"total_tokens" => numbers.total = cursor.count()?,
             b"prompt_cache_hit_tokens" | b"num_cached_tokens" | b"cached_tokens" => {
-                numbers.cached_apart = number(cursor, body)?.or(numbers.cached_apart);
+                numbers.cached_apart = cursor.count()?.or(numbers.cached_apart);
             }
-            b"prompt_tokens_details" => details(cursor, body, |name, value| match name {
+            b"prompt_tokens_details" => details(cursor, |name, value| match name {
                 b"cached_tokens" => numbers.cached = value,
                 b"cache_write_tokens" => numbers.cache_write = value,
                 b"audio_tokens" => numbers.audio_input = value,
                 _ => {}
             })?,
-            b"completion_tokens_details" => details(cursor, body, |name, value| match name {
+            b"completion_tokens_details" => details(cursor, |name, value| match name {
                 b"reasoning_tokens" => numbers.reasoning = value,
                 b"audio_tokens" => numbers.audio_output = value,
                 _ => {}
             })?,
-            b"server_tool_use_details" | b"server_tool_use" => details(cursor, body, |name, value| {
+            b"server_tool_use_details" | b"server_tool_use" => details(cursor, |name, value| {
                 if name == b"web_search_requests" {
                     numbers.web_searches = value;
                 }
@@ -90,16 +98,7 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Span, Flaw> {
     cursor.pass()
 }
 
-fn number(cursor: &mut Cursor<'_>, body: &[u8]) -> Result<Option<u64>, Flaw> {
-    let kind = cursor.kind()?;
-    let text = cursor.pass()?.of(body);
-    if kind != Kind::Number {
-        return Ok(None);
-    }
-    Ok(std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()))
-}
-
-fn details(cursor: &mut Cursor<'_>, body: &[u8], mut note: impl FnMut(&[u8], Option<u64>)) -> Result<(), Flaw> {
+fn details(cursor: &mut Cursor<'_>, mut note: impl FnMut(&[u8], Option<u64>)) -> Result<(), Flaw> {
     if cursor.kind()? != Kind::Object {
         cursor.pass()?;
         return Ok(());
@@ -107,7 +106,7 @@ fn details(cursor: &mut Cursor<'_>, body: &[u8], mut note: impl FnMut(&[u8], Opt
     let mut more = cursor.open_object()?;
     while more {
         let key = cursor.key()?;
-        let value = number(cursor, body)?;
+        let value = cursor.count()?;
         note(&cursor.name(key), value);
         more = cursor.next_field()?;
     }
@@ -127,25 +126,25 @@ impl Found {
 
     /// Puts our cost fields in, over the provider's where it has them. `base` is where what was read starts.
     pub fn patch(&self, receipt: &Receipt, base: usize, edits: &mut Edits) {
-        let values = [
-            ("cost", self.cost, receipt::dollars(receipt.cost)),
-            ("is_byok", self.is_byok, receipt.is_byok.to_string()),
-            ("cost_details", self.cost_details, receipt::cost_details(receipt)),
-        ];
-        let mut added = Vec::new();
-        for (name, place, text) in values {
+        let places = [self.cost, self.is_byok, self.cost_details];
+        for ((_, write), place) in COST_FIELDS.iter().zip(places) {
             if let Some(place) = place {
-                edits.replace(Span { start: base + place.start, end: base + place.end }, text.as_bytes());
-                continue;
+                edits.replace_with(place.behind(base), |out| write(receipt, out));
             }
-            if !(self.is_bare && added.is_empty()) {
-                added.push(b',');
+        }
+        if places.iter().all(Option::is_some) {
+            return;
+        }
+        edits.insert_with(base + self.span.end.saturating_sub(1), |out| {
+            let missing = COST_FIELDS.iter().zip(places).filter(|(_, place)| place.is_none());
+            for (at, ((name, write), _)) in missing.enumerate() {
+                if at > 0 || !self.is_bare {
+                    out.push(b',');
+                }
+                out.extend_from_slice(name);
+                write(receipt, out);
             }
-            added.extend_from_slice(format!("\"{name}\":{text}").as_bytes());
-        }
-        if !added.is_empty() {
-            edits.insert(base + self.span.end.saturating_sub(1), &added);
-        }
+        });
     }
 }
 
@@ -194,7 +193,7 @@ mod tests {
     use domain::money::Money;
 
     fn tokens(json: &str) -> Option<TokenUsage> {
-        read(&mut Cursor::lenient(json.as_bytes()), json.as_bytes()).unwrap()?.tokens()
+        read(&mut Cursor::lenient(json.as_bytes())).unwrap()?.tokens()
     }
 
     fn usage(prompt: u64, cache_read: u64, completion: u64, reasoning: u64) -> Option<TokenUsage> {
@@ -260,7 +259,7 @@ mod tests {
                 r#"{"cost":0.0000015,"is_byok":true,"cost_details":{"upstream_inference_cost":0.000000007}}"#,
             ),
         ] {
-            let found = read(&mut Cursor::lenient(json.as_bytes()), json.as_bytes()).unwrap().unwrap();
+            let found = read(&mut Cursor::lenient(json.as_bytes())).unwrap().unwrap();
             let mut edits = Edits::default();
             found.patch(&receipt, 0, &mut edits);
             assert_eq!(edits.apply_in_one(Bytes::from(json)), expected);

@@ -24,11 +24,9 @@ pub(crate) fn pass(body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -
         return Ok(Whole { body: body.into(), tap });
     }
     found.note(&body, Form::Whole, &mut tap);
-    let mut model = Vec::with_capacity(wanted.public_model.len() + 2);
-    json::write_string(&mut model, &wanted.public_model);
     let mut edits = Edits::default();
-    for place in found.models.iter().filter(|place| place.of(&body) != model) {
-        edits.replace(*place, &model);
+    for place in found.models.iter().filter(|place| !json::is_string(place.of(&body), &wanted.public_model)) {
+        edits.replace_with(*place, |out| json::write_string(out, &wanted.public_model));
     }
     if let Some(usage) = &found.usage {
         let receipt = pricer.price(&usage.tokens().unwrap_or(TokenUsage::default()));

@@ -12,8 +12,8 @@ use proto::convert::{known_restrictions, read_changes};
 
 use super::files::{Kind, Record, Records};
 
-/// Changes that are applied at once.
-const BATCH: usize = 64 * 1024;
+/// Changes of a log that are applied at once.
+const BATCH: usize = 4 * 1024;
 
 /// What the cache held.
 #[derive(Default)]
@@ -74,18 +74,16 @@ fn open(folder: &Path, kind: Kind, generation: u64) -> Option<Records<BufReader<
 fn read_base(folder: &Path, generation: u64) -> Option<(Snapshot, u64)> {
     let mut records = open(folder, Kind::Base, generation)?;
     let (revision, known) = (Revision(records.header().revision), records.header().known);
-    let (mut snapshot, mut batch, mut count) = (Snapshot::default(), Vec::new(), 0u64);
+    let (mut snapshot, mut count) = (Snapshot::default(), 0u64);
     loop {
         match records.next()? {
             Record::Changes(changes) => {
                 count += changes.len() as u64;
-                batch.extend(read_changes(changes).changes);
-                if batch.len() >= BATCH {
-                    snapshot = snapshot.apply(Revision::default(), std::mem::take(&mut batch)).0;
-                }
+                snapshot.absorb(Revision::default(), read_changes(changes).changes);
             }
             Record::End(announced) if announced == count => {
-                return Some((snapshot.apply(revision, batch).0, known));
+                snapshot.absorb(revision, Vec::new());
+                return Some((snapshot, known));
             }
             Record::End(_) | Record::Delta(_) => return None,
         }
@@ -124,8 +122,9 @@ fn read_log(records: &mut Records<BufReader<File>>, mut snapshot: Snapshot) -> S
         }
         batch.extend(read_changes(delta.changes).changes);
         if batch.len() >= BATCH {
-            snapshot = snapshot.apply(revision, std::mem::take(&mut batch)).0;
+            snapshot.absorb(revision, std::mem::take(&mut batch));
         }
     }
-    snapshot.apply(revision, batch).0
+    snapshot.absorb(revision, batch);
+    snapshot
 }

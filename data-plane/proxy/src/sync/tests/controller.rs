@@ -147,10 +147,12 @@ impl SyncService for Controller {
                     message = up.next() => match message {
                         Some(Ok(wire::WatchRequest { message: Some(Up::Hello(hello)) })) => {
                             let revision = state.resources.lock().unwrap().0;
-                            if hello.have_revision == 0 {
-                                let message = Some(Down::Resync(wire::Resync { revision }));
-                                let _ = send.send(Ok(wire::WatchResponse { message })).await;
-                            }
+                            let first = if hello.have_revision == 0 {
+                                Down::Resync(wire::Resync { revision })
+                            } else {
+                                Down::Heartbeat(wire::Heartbeat { head_revision: revision, server_time_us: 0 })
+                            };
+                            let _ = send.send(Ok(wire::WatchResponse { message: Some(first) })).await;
                             state.hellos.send_modify(|hellos| hellos.push(hello));
                         }
                         Some(Ok(wire::WatchRequest { message: Some(Up::Ack(ack)) })) => {
@@ -348,7 +350,7 @@ pub fn record(n: u128) -> UsageRecord {
         provider: None,
         endpoint: None,
         dialect_in: "openai-chat".into(),
-        dialect_out: String::new(),
+        dialect_out: "".into(),
         attempt: 1,
         upstream_id: String::new(),
         usage: TokenUsage::default(),
@@ -359,7 +361,7 @@ pub fn record(n: u128) -> UsageRecord {
         price_version: 0,
         is_byok: false,
         outcome: Outcome::Finished,
-        finish_reason: String::new(),
+        finish_reason: "".into(),
         status: 200,
         streamed: false,
         started_at: intent.started_at,

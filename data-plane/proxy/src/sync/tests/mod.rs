@@ -150,6 +150,42 @@ async fn a_restart_without_the_controller_knows_its_keys_and_no_revoked_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_restart_from_an_old_cache_is_ready_once_it_has_caught_up_or_after_a_while() {
+    let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
+    controller.holds(2, everything());
+    let (address, _server) = controller.serve("127.0.0.1:0").await;
+    let proxy = Proxy::start(folder.path(), address);
+    proxy.ready().await;
+    // An urgent change is acknowledged when it is on disk, and the base before it.
+    controller.delta(1, true, 0, &[Change::removed(Revision(2), Noun::Key, digest(1).to_string())]);
+    controller.acked(1).await;
+    proxy.die().await;
+    // Changed meanwhile: there is a newer revision, which is told first and comes later.
+    controller.holds(3, everything());
+    let proxy = Proxy::start(folder.path(), address);
+    assert_eq!(controller.greeted(2).await.have_revision, 2, "from its cache");
+    let acme: ProviderId = "acme".parse().unwrap();
+    within_limit(async {
+        while proxy.link.status.head_revision() != 3 || proxy.link.secrets.get(&acme, 1).is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!proxy.link.status.is_ready(), "a key that was made meanwhile would be refused");
+    controller.delta(2, false, 3, &[key(3, 6)]);
+    proxy.ready().await;
+    assert!(proxy.knows(6));
+    proxy.die().await;
+    // What never comes is not waited for: an old state is better than none.
+    controller.holds(9, everything());
+    let proxy = Proxy::start(folder.path(), address);
+    proxy.ready().await;
+    assert!(proxy.link.status.connected() && proxy.link.status.revision() < 9);
+    proxy.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_base_that_does_not_add_up_changes_nothing() {
     let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
     let many = (1..=2_000).map(|n| key(2, n));

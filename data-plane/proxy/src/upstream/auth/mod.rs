@@ -4,6 +4,9 @@
 mod bearer;
 mod header;
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use domain::providers::AuthScheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use runtime::Secret;
@@ -64,13 +67,54 @@ pub fn knows(scheme: &AuthScheme) -> bool {
     find(scheme).is_some()
 }
 
-/// Signs a request.
-///
-/// # Errors
-/// [`SignError`]; the headers are then unchanged.
-pub fn sign(scheme: &AuthScheme, secret: Option<&Secret>, headers: &mut HeaderMap) -> Result<(), SignError> {
-    let (sign, argument) = find(scheme).ok_or(SignError::Scheme)?;
-    sign.sign(argument, secret, headers)
+/// Signs for one provider, on one worker. Remembers what it signed with last: what a scheme makes of a credential is the
+/// same for every request, and a copy for each would lie about in memory that nobody wipes.
+pub struct Signer {
+    scheme: &'static dyn Sign,
+    argument: Option<Box<str>>,
+    last: RefCell<Option<Signed>>,
+}
+
+struct Signed {
+    secret: Option<Arc<Secret>>,
+    headers: HeaderMap,
+}
+
+impl Signer {
+    /// The signer of a provider's row; none when this build does not know the scheme.
+    pub fn of(scheme: &AuthScheme) -> Option<Signer> {
+        let (scheme, argument) = find(scheme)?;
+        Some(Signer { scheme, argument: argument.map(Box::from), last: RefCell::default() })
+    }
+
+    /// Signs a request, in place of what its headers say about accounts.
+    ///
+    /// # Errors
+    /// [`SignError`]; the headers are then unchanged.
+    pub fn sign(&self, secret: Option<&Arc<Secret>>, headers: &mut HeaderMap) -> Result<(), SignError> {
+        let mut last = self.last.borrow_mut();
+        let signed = match last.take().filter(|signed| is_same(signed.secret.as_ref(), secret)) {
+            Some(signed) => signed,
+            None => {
+                let mut headers = HeaderMap::new();
+                self.scheme.sign(self.argument.as_deref(), secret.map(AsRef::as_ref), &mut headers)?;
+                Signed { secret: secret.cloned(), headers }
+            }
+        };
+        for (name, value) in &signed.headers {
+            headers.insert(name, value.clone());
+        }
+        *last = Some(signed);
+        Ok(())
+    }
+}
+
+fn is_same(one: Option<&Arc<Secret>>, other: Option<&Arc<Secret>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// Sets a header that is never printed, in place of any other with its name.
@@ -92,8 +136,28 @@ mod tests {
     fn signed(scheme: &str, secret: Option<&str>) -> Result<HeaderMap, SignError> {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static("the client's own"));
-        let secret = secret.map(Secret::from);
-        sign(&AuthScheme(scheme.into()), secret.as_ref(), &mut headers).map(|()| headers)
+        let secret = secret.map(Secret::from).map(Arc::new);
+        let signer = Signer::of(&AuthScheme(scheme.into())).ok_or(SignError::Scheme)?;
+        signer.sign(secret.as_ref(), &mut headers).map(|()| headers)
+    }
+
+    #[test]
+    fn a_new_credential_is_used_at_once_and_one_that_is_gone_no_more() {
+        let signer = Signer::of(&AuthScheme("bearer".into())).unwrap();
+        let signed = |secret: Option<&Arc<Secret>>| {
+            let mut headers = HeaderMap::new();
+            signer.sign(secret, &mut headers).map(|()| headers["authorization"].to_str().unwrap().to_owned())
+        };
+        let (old, new) = (Arc::new(Secret::from("old")), Arc::new(Secret::from("new")));
+        for (secret, expected) in [
+            (Some(&old), Ok("Bearer old")),
+            (Some(&old), Ok("Bearer old")),
+            (Some(&new), Ok("Bearer new")),
+            (None, Err(SignError::Missing)),
+            (Some(&new), Ok("Bearer new")),
+        ] {
+            assert_eq!(signed(secret), expected.map(str::to_owned));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::pools::PoolId;
 
-use super::local::Share;
+use super::local::{Share, Told};
 use super::{Finished, WaiterId};
 use crate::cell::Cell;
 use crate::lease::{Ask, Grant, Verdict};
@@ -28,6 +28,7 @@ pub(super) struct Waiter {
 pub(super) struct Asked {
     pub pool: PoolId,
     returned: i64,
+    want: i64,
     /// Whether a recall had come before, so that the ask is its answer.
     answers_recall: bool,
 }
@@ -59,11 +60,20 @@ pub(super) struct Pool {
     verdict: Option<Verdict>,
     admit_until: u64,
     renewed_at: u64,
-    /// Units a second.
+    /// Units a second, lately.
     rate: i64,
+    /// The size of requests: the largest lately.
+    size: i64,
+    /// When the use was measured last, and how much had been used in all.
     sampled: (u64, i64),
-    /// Units a minute of a rate pool; none before the first grant.
-    limit: Option<i64>,
+    /// Since when the pool has been in use without a long pause.
+    in_use_since: Option<u64>,
+    /// What is free covers far too little of the use: a top-up is to be asked for.
+    is_thin: bool,
+    /// When an answer last brought less than was wanted.
+    capped_at: Option<u64>,
+    /// What the controller said of a rate pool; none before the first grant.
+    told: Option<Told>,
     share: Share,
     pub queued: Option<u64>,
     pub timer: Option<u64>,
@@ -92,8 +102,12 @@ impl Pool {
             admit_until: 0,
             renewed_at: now_ms,
             rate: 0,
+            size: 0,
             sampled: (now_ms, granted - returned),
-            limit: None,
+            in_use_since: None,
+            is_thin: false,
+            capped_at: None,
+            told: None,
             share: Share::default(),
             queued: None,
             timer: None,
@@ -125,6 +139,12 @@ impl Pool {
     pub(super) fn recall(&mut self, keep: i64) {
         self.recalled = Some(keep.max(0));
         self.show_flags();
+    }
+
+    /// Something happened to the pool, or the controller is back: refusals and short grants are forgotten.
+    pub(super) fn forget_refusals(&mut self) {
+        self.cell.allow();
+        self.capped_at = None;
     }
 
     pub(super) fn leave(&mut self) {
@@ -173,6 +193,7 @@ impl Pool {
             || self.heard != self.returned
             || self.recalled.is_some()
             || self.owed
+            || self.is_thin
             || (free > 0 && self.keeps_nothing())
             || (free > 0 && self.is_lapsed(now_ms))
             || (!self.keeps_nothing() && self.cell.is_low() && !self.is_lapsed(now_ms))
@@ -184,6 +205,7 @@ impl Pool {
     /// for who waits, so that the bucket's owner knows that nothing is left.
     pub(super) fn ask(&mut self, now_ms: u64, active: u32) -> (Ask, Asked) {
         self.sample(now_ms);
+        self.is_thin = false;
         let (money, waited) = (self.id.is_money(), self.has_waiters());
         self.lapsed = if money {
             let parked = now_ms.saturating_sub(self.cell.used_at()) >= PARKED_MS;
@@ -210,7 +232,7 @@ impl Pool {
             want,
             rate: self.rate,
         };
-        let note = Asked { pool: self.id, returned: self.returned, answers_recall: self.recalled.is_some() };
+        let note = Asked { pool: self.id, returned: self.returned, want, answers_recall: self.recalled.is_some() };
         (ask, note)
     }
 
@@ -224,7 +246,6 @@ impl Pool {
         active: u32,
         finished: &mut Vec<Finished>,
     ) -> Option<u64> {
-        self.share.end();
         self.heard = self.heard.max(asked.returned);
         if grant.verdict == Verdict::Fenced {
             return None;
@@ -238,20 +259,30 @@ impl Pool {
             self.recalled = None;
         }
         if self.id.is_money() {
+            if asked.want > 1 {
+                self.capped_at = (more < asked.want).then_some(now_ms);
+            }
             self.renewed_at = sent_at;
             self.admit_until = until;
             self.cell.admit_until(until);
             self.hand_out(more, 0, now_ms, finished);
         } else {
+            // An owner that has just started knows nothing yet, and gives nothing: the share serves on until it does.
+            let is_new_owner = grant.verdict == Verdict::Recalling && grant.not_before_ms > 0;
+            if !is_new_owner {
+                self.share.end();
+            }
             if grant.verdict != Verdict::Unknown {
-                self.limit = Some(grant.limit);
+                if !is_new_owner || self.told.is_none() {
+                    self.told = Some(Told::by(grant, now_ms));
+                }
                 self.cell.show_rate(grant.limit, grant.remaining, now_ms.saturating_add(grant.reset_ms));
             }
             self.take_chunk(more, until, now_ms, finished);
         }
         self.show_flags();
         self.set_low(active);
-        self.judge(more, grant, now_ms, finished)
+        self.judge(more, grant, now_ms, active, finished)
     }
 
     /// A new chunk replaces the old one: what is left of that goes back, so that no unit lives longer than the

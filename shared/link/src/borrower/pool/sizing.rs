@@ -4,9 +4,12 @@ use super::Pool;
 
 /// The controller outage that leased money should survive, in seconds of lately seen use.
 const COVER_S: i64 = 900;
+/// Before the use is known, and at least, so many requests of the size lately seen. A controller may be gone a moment
+/// after a first request, and a burst finds its holds here.
+const FIRST_REQUESTS: i64 = 64;
 /// A lease is renewed when half of its 20 minutes are over.
 const RENEW_MS: u64 = 600_000;
-/// Money that nobody used for this long goes back, but for a small float.
+/// Money that nobody used for this long goes back, but for a float.
 pub(super) const IDLE_MS: u64 = 60_000;
 /// After this long the float goes back too.
 pub(super) const PARKED_MS: u64 = 900_000;
@@ -15,7 +18,15 @@ pub(super) const FORGET_MS: u64 = 1_200_000;
 /// Rate pools are cheap to ask for again.
 pub(super) const FORGET_RATE_MS: u64 = 120_000;
 /// The memory of the average use.
-const AVERAGE_MS: i128 = 30_000;
+const AVERAGE_MS: u64 = 30_000;
+/// At first the use is averaged over the time it has been seen for, but not over less than this: a request that has
+/// just begun holds more than it will use.
+const SEEN_MS: u64 = 3_000;
+/// How often a pool in use is measured: in the first second, in the time of the average's memory, and later.
+const LOOK_MS: [u64; 3] = [250, 1_000, 5_000];
+/// A pool that was lent less than it wanted is not topped up again for this long, unless it runs low or something
+/// happens to the pool: half of what is left, asked for again and again, would soon be all.
+const CAPPED_MS: u64 = 60_000;
 
 impl Pool {
     pub(super) fn is_lapsed(&self, now_ms: u64) -> bool {
@@ -44,32 +55,63 @@ impl Pool {
     }
 
     pub(super) fn float(&self) -> i64 {
-        self.cell.last_amount().saturating_mul(2)
+        self.cell.last_amount().saturating_mul(FIRST_REQUESTS)
     }
 
     /// What to have free, from the size of requests and the lately seen use.
     pub(super) fn target(&self) -> i64 {
         let first = self.waiters.front().map_or(0, |waiter| waiter.need);
-        let some = self.cell.last_amount().max(first).saturating_mul(4);
+        let some = self.size.max(self.cell.last_amount()).max(first).saturating_mul(FIRST_REQUESTS);
         some.max(self.rate.saturating_mul(COVER_S))
+    }
+
+    /// Measures the use, and notes whether what is free covers less than half of what it should.
+    pub(in crate::borrower) fn look(&mut self, now_ms: u64) {
+        if !self.id.is_money() {
+            return;
+        }
+        self.sample(now_ms);
+        let free = self.cell.free();
+        let is_capped = self.capped_at.is_some_and(|at| now_ms < at.saturating_add(CAPPED_MS));
+        let may_grow = self.in_use_since.is_some() && !self.keeps_nothing() && !is_capped;
+        self.is_thin = may_grow && free > 0 && free < self.target() / 2;
     }
 
     /// A fifth of a second's worth of the limit, over the fleet.
     pub(super) fn chunk(&self, active: u32) -> i64 {
-        self.limit.map_or(0, |limit| (limit / (300 * i64::from(active.max(1)))).max(1))
+        self.told.map_or(0, |told| (told.limit / (300 * i64::from(active.max(1)))).max(1))
     }
 
     pub(super) fn sample(&mut self, now_ms: u64) {
         let used = self.granted - self.returned - self.cell.free();
-        let (then, before) = self.sampled;
-        let passed = i128::from(now_ms.saturating_sub(then));
-        if passed == 0 {
+        let (then, before) = std::mem::replace(&mut self.sampled, (now_ms, used));
+        if now_ms.saturating_sub(self.cell.used_at()) >= IDLE_MS {
+            (self.in_use_since, self.rate, self.size) = (None, 0, self.cell.last_amount());
             return;
         }
+        // Use that begins anew began after the last look, and not long ago.
+        let since = *self.in_use_since.get_or_insert(now_ms.saturating_sub(LOOK_MS[0]).max(then));
+        let (seen, passed) = (then.saturating_sub(since), now_ms.saturating_sub(then.max(since)));
+        let known = i128::from(seen.clamp(SEEN_MS, AVERAGE_MS));
+        let whole = i128::from(seen.min(AVERAGE_MS).saturating_add(passed).max(SEEN_MS));
         let more = i128::from(used) - i128::from(before);
-        let average = (i128::from(self.rate) * AVERAGE_MS + more * 1_000) / (AVERAGE_MS + passed);
+        let average = (i128::from(self.rate) * known + more * 1_000) / whole;
         self.rate = i64::try_from(average.max(0)).unwrap_or(i64::MAX);
-        self.sampled = (now_ms, used);
+        self.size = self.cell.last_amount().max(self.size - self.size / 8);
+    }
+
+    /// When the use is to be measured next.
+    fn next_sample(&self, now_ms: u64) -> Option<u64> {
+        let [first, second, later] = LOOK_MS;
+        let age = now_ms.saturating_sub(self.in_use_since?);
+        let pace = if age < second {
+            first
+        } else if age < AVERAGE_MS {
+            second
+        } else {
+            later
+        };
+        Some(self.sampled.0.saturating_add(pace))
     }
 
     pub(super) fn wishes(&self, idle: bool, active: u32) -> (i64, i64) {
@@ -82,12 +124,12 @@ impl Pool {
             let want = match (self.keeps_nothing(), idle) {
                 (true, _) => 0,
                 (false, true) => 1,
-                (false, false) => missing(self.target().max(all)).max(1),
+                (false, false) => missing(self.target().saturating_add(all)).max(1),
             };
             return (need, want);
         }
         // A debt may be larger than the bucket: it is paid off bucket by bucket.
-        let need = self.limit.map_or(need, |limit| need.min(first.max(limit)));
+        let need = self.told.map_or(need, |told| need.min(first.max(told.limit)));
         let goal = match (self.has_waiters(), self.direct || self.leaving) {
             (false, _) if self.keeps_nothing() => return (need, 0),
             (_, true) => all,
@@ -114,6 +156,7 @@ impl Pool {
         let stages = [
             Some(now_ms.saturating_add(IDLE_MS)),
             self.waiters.front().map(|first| self.deadline(first)),
+            money.then(|| self.next_sample(now_ms)).flatten(),
             (!money && free > 0).then_some(self.admit_until).filter(ahead),
             (money && free > 0).then(|| self.renewed_at.saturating_add(RENEW_MS)).filter(ahead),
             (money && free > 0).then(|| used.saturating_add(IDLE_MS)).filter(ahead),

@@ -9,7 +9,14 @@ use crate::lease::{Grant, Verdict};
 const OPEN_DENIAL_MS: u64 = 5_000;
 
 impl Pool {
-    pub(super) fn judge(&mut self, more: i64, grant: &Grant, now_ms: u64, finished: &mut Vec<Finished>) -> Option<u64> {
+    pub(super) fn judge(
+        &mut self,
+        more: i64,
+        grant: &Grant,
+        now_ms: u64,
+        active: u32,
+        finished: &mut Vec<Finished>,
+    ) -> Option<u64> {
         self.verdict = Some(grant.verdict);
         let soon = now_ms.saturating_add(REASK_MS);
         match grant.verdict {
@@ -20,7 +27,7 @@ impl Pool {
                 let urgent = if self.has_waiters() { more > 0 } else { self.keeps_nothing() };
                 self.has_reason(now_ms).then_some(if urgent { now_ms } else { soon })
             }
-            Verdict::Recalling => self.wait_for_recall(grant, now_ms, finished),
+            Verdict::Recalling => self.wait_for_recall(grant, now_ms, active, finished),
             Verdict::Exhausted => {
                 let dated = grant.not_before_ms > 0;
                 let stands = if dated { grant.not_before_ms } else { OPEN_DENIAL_MS };
@@ -36,9 +43,17 @@ impl Pool {
         }
     }
 
-    pub(super) fn wait_for_recall(&mut self, grant: &Grant, now_ms: u64, finished: &mut Vec<Finished>) -> Option<u64> {
+    fn wait_for_recall(
+        &mut self,
+        grant: &Grant,
+        now_ms: u64,
+        active: u32,
+        finished: &mut Vec<Finished>,
+    ) -> Option<u64> {
         let again = now_ms.saturating_add(grant.not_before_ms.max(REASK_MS));
-        if grant.not_before_ms > 0 {
+        if self.share.has_begun() {
+            self.serve_from_share(now_ms, active, finished);
+        } else if grant.not_before_ms > 0 {
             // A rate pool whose owner has just started says when: who cannot wait that long is told at once.
             let why = Denied::Exhausted { affordable: grant.affordable, retry_ms: grant.not_before_ms };
             let pool = self.id;
@@ -111,12 +126,16 @@ impl Pool {
             }
             return;
         }
-        let Some(limit) = self.limit else { return };
-        self.share.begin(lost_since);
+        self.serve_from_share(now_ms, active, finished);
+    }
+
+    fn serve_from_share(&mut self, now_ms: u64, active: u32, finished: &mut Vec<Finished>) {
+        let Some(told) = self.told else { return };
+        self.share.begin(&told, active);
         while let Some(first) = self.waiters.pop_front() {
             let result = self
                 .share
-                .take(first.need, limit, active, now_ms)
+                .take(first.need, &told, active, now_ms)
                 .map_err(|(affordable, retry_ms)| Denied::Exhausted { affordable, retry_ms });
             finished.push(Finished { waiter: first.id, pool: self.id, need: first.need, result });
         }
