@@ -1,9 +1,12 @@
 //! The bench: one program that is the mock provider, the bare proxy, the load and the runner that pins and measures them.
-//! Never part of the product and never linked by it; it sees Tollgate only through its command line and its ports.
+//! Never part of the product and never linked by it; it sees Tollgate only through its command line, its ports and the
+//! contract between the planes.
 //! How to run it and how to read it: `tests/bench/README.md`. Where to begin reading: `run`.
 
 mod child;
 mod clock;
+mod cold;
+mod crowd;
 mod figures;
 mod floor;
 mod limits;
@@ -13,6 +16,8 @@ mod nginx;
 mod pattern;
 mod report;
 mod run;
+mod scale;
+mod stand_in;
 mod steps;
 mod target;
 mod tollgate;
@@ -30,6 +35,8 @@ enum Command {
     Upstream(upstream::Options),
     /// The bare proxy: hyper's server and hyper-util's pooled client, nothing else.
     Floor(floor::Options),
+    /// A stand-in for the control plane that has a million keys and no books.
+    StandIn(stand_in::Options),
     /// One bounded load; prints one line of JSON.
     #[command(subcommand)]
     Load(load::Mode),
@@ -52,6 +59,7 @@ async fn start(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Upstream(options) => upstream::run(options).await,
         Command::Floor(options) => floor::run(options).await,
+        Command::StandIn(options) => stand_in::run(options).await,
         Command::Load(mode) => load::run(mode).await,
         Command::Run(options) => run::run(options).await,
     }

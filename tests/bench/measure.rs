@@ -56,6 +56,14 @@ pub fn resident_bytes(root: u32) -> Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
+/// The most that one process has had resident since it started, in bytes.
+pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read a process's status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak of resident memory")?;
+    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().context("a peak in kB")?;
+    Ok(kilobytes * 1024)
+}
+
 /// One process as /proc tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -126,6 +134,7 @@ mod tests {
         let me = std::process::id();
         assert_eq!(tree(me).unwrap()[0].pid, me);
         assert!(resident_bytes(me).unwrap() > 100_000);
+        assert!(peak_resident_bytes(me).unwrap() > 100_000);
         assert!(Cpu::of_tree(u32::MAX).is_err());
     }
 }

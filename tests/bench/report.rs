@@ -16,7 +16,7 @@ use crate::target::Kind;
 const TMPFS: i64 = 0x0102_1994;
 /// Above this share of the cores, the machine is busy with something else.
 const BUSY: f64 = 0.25;
-const TITLE_WIDTH: usize = 36;
+const TITLE_WIDTH: usize = 40;
 const VALUE_WIDTH: usize = 26;
 const RATIO_WIDTH: usize = 10;
 
@@ -41,7 +41,7 @@ impl Report<'_> {
     }
 
     fn heading(&self) -> String {
-        let Extent { seconds, idle_streams } = self.extent;
+        let Extent { seconds, idle_streams, .. } = self.extent;
         let rounds = self.rounds.len();
         let mut line =
             format!("median of {rounds} rounds of {seconds} s, range in brackets; {idle_streams} idle streams\n\n");
@@ -99,6 +99,12 @@ impl Report<'_> {
         text
     }
 
+    /// Failed requests of all targets and rounds.
+    pub fn failed(&self) -> f64 {
+        let failed = |kind: &Kind| samples(self.rounds, kind.name(), Figure::Failed).into_iter().sum::<f64>();
+        self.kinds.iter().map(failed).sum()
+    }
+
     pub fn all_bars_hold(&self) -> bool {
         BARS.iter().all(|bar| judge(self.rounds, bar).is_some_and(|(_, holds)| holds))
     }
@@ -114,6 +120,8 @@ impl Report<'_> {
             "debug_build": cfg!(debug_assertions),
             "window_seconds": self.extent.seconds,
             "idle_streams": self.extent.idle_streams,
+            "starts": self.extent.starts,
+            "keys": self.extent.keys,
             "rounds": serde_json::to_value(self.rounds).context("write the rounds")?,
             "medians": medians,
             "bars": bars,

@@ -25,6 +25,9 @@ pub struct Options {
     /// Shorter windows and fewer streams: for trying things out, not for claims.
     #[arg(long)]
     quick: bool,
+    /// The smallest of everything, and any failed request is an error: proves that the bench itself still works.
+    #[arg(long, conflicts_with = "quick")]
+    smoke: bool,
     /// Only these targets.
     #[arg(long, value_delimiter = ',', value_name = "TARGETS")]
     only: Vec<Kind>,
@@ -77,25 +80,31 @@ async fn compare(options: Options) -> Result<()> {
     let extent = extent(&options);
     let _upstream = start_upstream(&ground)?;
     let count = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    let (alone, in_turns): (Vec<Step>, Vec<Step>) = steps.iter().partition(|step| step.is_alone());
     let mut rounds = Vec::new();
     for number in 1..=count {
-        rounds.push(round(number, count, &ground, &kinds, steps, &extent).await?);
+        // Tollgate's own steps come once; without any other there is nothing to do in turns.
+        if !in_turns.is_empty() {
+            rounds.push(round(number, count, &ground, &kinds, &in_turns, &extent).await?);
+        }
     }
+    measure_alone(&ground, &kinds, &alone, &extent, &mut rounds).await?;
 
     let report = Report { rounds: &rounds, kinds: &kinds, extent: &extent };
     print!("{}", report.text());
     if let Some(file) = &options.json {
         fs::write(file, report.json()?).with_context(|| format!("write {}", file.display()))?;
     }
+    ensure!(!options.smoke || report.failed() == 0.0, "{} requests failed", report.failed());
     ensure!(!options.check || report.all_bars_hold(), "not every bar holds");
     Ok(())
 }
 
 fn extent(options: &Options) -> Extent {
-    if options.quick {
-        Extent { seconds: 3.0, idle_streams: 500 }
-    } else {
-        Extent { seconds: 8.0, idle_streams: 2_000 }
+    match options {
+        Options { smoke: true, .. } => Extent::SMOKE,
+        Options { quick: true, .. } => Extent::QUICK,
+        _ => Extent::FULL,
     }
 }
 
@@ -108,6 +117,7 @@ fn ground(options: &Options, folder: &Folder) -> Result<Ground> {
         tollgate,
         folder: folder.path.clone(),
         upstream: free_port()?,
+        elsewhere: free_port()?,
         target_core: options.target_core,
         load_core: options.load_core,
     })
@@ -128,7 +138,7 @@ fn wanted(options: &Options, ground: &Ground) -> Vec<Kind> {
 
 fn start_upstream(ground: &Ground) -> Result<Process> {
     let mut command = pinned(ground.load_core, &ground.bench);
-    command.args(["upstream", "--listen", &ground.upstream.to_string()]);
+    command.args(["upstream", "--listen", &ground.upstream.to_string(), "--listen", &ground.elsewhere.to_string()]);
     let mut upstream = Process::start("upstream", command, &ground.folder)?;
     let until = std::time::Instant::now() + START_LIMIT;
     while std::net::TcpStream::connect(ground.upstream).is_err() {
@@ -137,6 +147,31 @@ fn start_upstream(ground: &Ground) -> Result<Process> {
         std::thread::sleep(crate::target::LOOK_EVERY);
     }
     Ok(upstream)
+}
+
+/// Takes the steps that are Tollgate's own, once, with nothing else running. Their figures stand in the last round.
+async fn measure_alone(
+    ground: &Ground,
+    kinds: &[Kind],
+    steps: &[Step],
+    extent: &Extent,
+    rounds: &mut Vec<Round>,
+) -> Result<()> {
+    if rounds.is_empty() {
+        rounds.push(Round::new());
+    }
+    for step in steps {
+        if !kinds.contains(&Kind::Tollgate) {
+            eprintln!("skipped {step:?}: it is Tollgate's own, and Tollgate is not among the targets");
+            continue;
+        }
+        eprintln!("once: {step:?}, tollgate");
+        let values = steps::measure_alone(*step, ground, extent).await?;
+        if let Some(round) = rounds.last_mut() {
+            add(round, Kind::Tollgate, values);
+        }
+    }
+    Ok(())
 }
 
 /// Starts every target afresh and takes each step with all of them, one after the other, before the next step: what
@@ -177,7 +212,11 @@ fn turned(kinds: &[Kind], number: u32) -> impl Iterator<Item = Kind> {
 
 /// Failed requests add up over the steps; every other figure belongs to one step.
 fn merge(round: &mut Round, target: &Target, values: Values) {
-    let all = round.entry(target.kind.name()).or_default();
+    add(round, target.kind, values);
+}
+
+fn add(round: &mut Round, kind: Kind, values: Values) {
+    let all = round.entry(kind.name()).or_default();
     for (figure, value) in values {
         match figure {
             Figure::Failed => *all.entry(figure).or_default() += value,

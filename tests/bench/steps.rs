@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use crate::child::Process;
@@ -12,9 +13,10 @@ use crate::figures::{Figure, Values};
 use crate::load::Summary;
 use crate::measure::{Cpu, resident_bytes};
 use crate::target::{Ground, Target};
+use crate::tollgate::WHOLE;
+use crate::{cold, scale};
 
 /// The mock's answers that the steps ask for.
-const WHOLE: &str = "bench-json";
 const STEADY: &str = "bench-200x10ms";
 const SHORT: &str = "bench-20x5ms";
 const SLOW: &str = "bench-600x1000ms";
@@ -41,11 +43,31 @@ pub enum Step {
     Chunks,
     /// CPU of a 100 kB prompt, 32 connections.
     Large,
+    /// 2,000 slow streams at once: how long their chunks are on their way, and whether any is late or lost.
+    SlowStreams,
+    /// The first request of a proxy that has just started, beside warm ones. Tollgate only, once, after all rounds.
+    ColdStart,
+    /// Memory, time to ready and the cost of finding a key with a million keys. Tollgate only, once, after all rounds.
+    Scale,
 }
 
 impl Step {
-    pub const ALL: &[Self] =
-        &[Self::Memory, Self::Requests, Self::Latency, Self::FirstChunk, Self::Chunks, Self::Large];
+    pub const ALL: &[Self] = &[
+        Self::Memory,
+        Self::Requests,
+        Self::Latency,
+        Self::FirstChunk,
+        Self::Chunks,
+        Self::Large,
+        Self::SlowStreams,
+        Self::ColdStart,
+        Self::Scale,
+    ];
+
+    /// Whether the step is Tollgate's own: it starts what it needs by itself, and is not taken in turns.
+    pub fn is_alone(self) -> bool {
+        matches!(self, Self::ColdStart | Self::Scale)
+    }
 }
 
 /// How much of it.
@@ -53,14 +75,44 @@ pub struct Extent {
     /// Length of every measured window, in seconds.
     pub seconds: f64,
     pub idle_streams: u32,
+    /// Starts of a proxy that are looked at for its first request.
+    pub starts: u32,
+    /// Warm requests of each kind after each of them.
+    pub warm: u32,
+    /// Keys of a proxy that has many.
+    pub keys: u64,
+    /// Starts from its cache.
+    pub restarts: u32,
+    /// Pairs of loads that are compared for what finding a key costs.
+    pub pairs: u32,
+}
+
+impl Extent {
+    /// For claims.
+    pub const FULL: Self =
+        Self { seconds: 8.0, idle_streams: 2_000, starts: 20, warm: 100, keys: 1_000_000, restarts: 5, pairs: 5 };
+    /// For trying things out.
+    pub const QUICK: Self = Self { seconds: 3.0, idle_streams: 500, starts: 8, restarts: 3, pairs: 3, ..Self::FULL };
+    /// For proving that every part still works.
+    pub const SMOKE: Self =
+        Self { seconds: 0.2, idle_streams: 20, starts: 2, warm: 5, keys: 2_000, restarts: 1, pairs: 1 };
 }
 
 /// What a load was and what it cost the target.
-struct Loaded {
-    summary: Summary,
-    cpu: Option<Cpu>,
+pub struct Loaded {
+    pub summary: Summary,
+    pub cpu: Option<Cpu>,
     control_cpu: Option<Cpu>,
     peak_bytes: u64,
+}
+
+/// Runs one of Tollgate's own steps.
+pub async fn measure_alone(step: Step, ground: &Ground, extent: &Extent) -> Result<Values> {
+    match step {
+        Step::ColdStart => cold::measure(ground, extent).await,
+        Step::Scale => scale::measure(ground, extent).await,
+        _ => bail!("{step:?} is taken in turns"),
+    }
 }
 
 /// Runs one step against one target.
@@ -72,6 +124,8 @@ pub async fn measure(step: Step, ground: &Ground, target: &Target, extent: &Exte
         Step::FirstChunk => first_chunk(ground, target, extent).await,
         Step::Chunks => chunks(ground, target, extent).await,
         Step::Large => large(ground, target, extent).await,
+        Step::SlowStreams => slow_streams(ground, target, extent).await,
+        Step::ColdStart | Step::Scale => bail!("{step:?} is not taken in turns"),
     }
 }
 
@@ -172,6 +226,22 @@ async fn large(ground: &Ground, target: &Target, extent: &Extent) -> Result<Valu
     Ok(values)
 }
 
+async fn slow_streams(ground: &Ground, target: &Target, extent: &Extent) -> Result<Values> {
+    let streams = extent.idle_streams.to_string();
+    let loaded = loaded(ground, target, "idle", SLOW, extent.seconds, &["--streams", &streams]).await?;
+    let mut values = failed(&loaded);
+    values.insert(Figure::SlowBroken, f64::from(extent.idle_streams) - loaded.summary.answered as f64);
+    per_piece(&mut values, loaded.summary.chunks, loaded.cpu, Figure::SlowCpuUs, Cpu::micros);
+    if let Some(transit) = loaded.summary.transit_us {
+        values.insert(Figure::SlowP50Us, transit.p50);
+        values.insert(Figure::SlowP99Us, transit.p99);
+    }
+    if let Some(gap) = loaded.summary.gap_us {
+        values.insert(Figure::SlowLateMs, gap.max / 1_000.0);
+    }
+    Ok(values)
+}
+
 fn failed(loaded: &Loaded) -> Values {
     Values::from([(Figure::Failed, loaded.summary.errors as f64)])
 }
@@ -182,13 +252,13 @@ fn per_piece(values: &mut Values, pieces: u64, cpu: Option<Cpu>, figure: Figure,
     }
 }
 
-fn megabytes(bytes: u64) -> f64 {
+pub fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
 /// Puts a load on a target and takes the difference of its bills. The whole load counts, warming up and finishing
 /// included, and so do all its answers; only the rates and the times are those of the window.
-async fn loaded(
+pub async fn loaded(
     ground: &Ground,
     target: &Target,
     mode: &str,
@@ -250,6 +320,11 @@ async fn load(
         Some(key) => command.env("BENCH_KEY", key),
         None => command.env_remove("BENCH_KEY"),
     };
+    finish(&mut command, seconds).await
+}
+
+/// Runs a load to its end, which must come within its measuring time and a margin, and reads the line that it prints.
+pub async fn finish<T: DeserializeOwned>(command: &mut Command, seconds: f64) -> Result<T> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).output();
     let limit = LOAD_MARGIN + Duration::from_secs_f64(seconds);
     let Ok(output) = tokio::time::timeout(limit, output).await else { bail!("the load did not end within {limit:?}") };

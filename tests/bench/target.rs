@@ -73,6 +73,8 @@ pub struct Ground {
     pub folder: PathBuf,
     /// The mock provider.
     pub upstream: SocketAddr,
+    /// The same mock as another provider, whom nobody has connected to.
+    pub elsewhere: SocketAddr,
     pub target_core: usize,
     /// Shared by the mock, the load, the runner and what stands beside a target.
     pub load_core: usize,
@@ -91,6 +93,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// A proxy of Tollgate that nobody but the bench's own callers asks.
+    pub fn proxy(address: SocketAddr, process: Process) -> Self {
+        Self::plain(Kind::Tollgate, address, Some(process))
+    }
+
     pub fn plain(kind: Kind, address: SocketAddr, process: Option<Process>) -> Self {
         Self { kind, address, process, aside: None, author: "", key: None }
     }

@@ -18,6 +18,12 @@ use crate::target::{Ground, Kind, LOOK_EVERY, START_LIMIT, Target, free_port};
 
 /// How the catalogue's models are called: `mock/bench-json`. The mock is asked for the name after the slash.
 const AUTHOR: &str = "mock/";
+/// Models that cost nothing, so that nothing has to be borrowed for them: at the mock, and at its double.
+pub const FREE: &str = "mock/free";
+pub const FREE_ELSEWHERE: &str = "mock/free-elsewhere";
+/// What the free ones are answered with, and the priced model of the same answer.
+pub const WHOLE: &str = "bench-json";
+pub const PAID: &str = "mock/bench-json";
 /// Enough that no run ever comes near it, in US dollars.
 const CREDITS: &str = "1000000.00";
 /// One admin call, the migration included.
@@ -32,28 +38,52 @@ struct Ports {
     control_metrics: SocketAddr,
 }
 
+/// Both planes, ready to be asked.
 pub async fn start(ground: &Ground) -> Result<Target> {
-    let house = House::new(ground)?;
-    house.run(&["migrate", "--config", &house.control_config], CALL_LIMIT).context("migrate")?;
-    let control = Process::start("tollgate-control-plane", house.control_plane(), &house.folder)?;
-    house.furnish().inspect_err(|_| eprintln!("{}", control.log_end()))?;
-    let key = house.key().inspect_err(|_| eprintln!("{}", control.log_end()))?;
-    let mut data = Process::start("tollgate-data-plane", house.data_plane(), &house.folder)?;
-    house.wait_until_ready(&mut data)?;
+    let installation = Installation::start(ground)?;
+    let mut data = installation.start_data_plane()?;
+    wait_until_ready(&mut data, installation.address())?;
     Ok(Target {
         kind: Kind::Tollgate,
-        address: house.ports.inference,
+        address: installation.address(),
         process: Some(data),
-        aside: Some(control),
+        aside: Some(installation.control),
         author: AUTHOR,
-        key: Some(key),
+        key: Some(installation.key),
     })
+}
+
+/// A running control plane with a catalogue, an organisation and its key, for which data planes can be started.
+pub struct Installation {
+    house: House,
+    control: Process,
+    pub key: String,
+}
+
+impl Installation {
+    pub fn start(ground: &Ground) -> Result<Self> {
+        let house = House::new(ground)?;
+        house.run(&["migrate", "--config", &house.control_config], CALL_LIMIT).context("migrate")?;
+        let control = Process::start("tollgate-control-plane", house.control_plane(), &house.folder)?;
+        house.furnish().inspect_err(|_| eprintln!("{}", control.log_end()))?;
+        let key = house.key().inspect_err(|_| eprintln!("{}", control.log_end()))?;
+        Ok(Self { house, control, key })
+    }
+
+    /// A data plane on the installation's data folder, which is as the one before left it. Not ready yet.
+    pub fn start_data_plane(&self) -> Result<Process> {
+        Process::start("tollgate-data-plane", self.house.data_plane(), &self.house.folder)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.house.ports.inference
+    }
 }
 
 /// The settings of both planes. The one place to follow when a setting is renamed.
 fn settings(ports: &Ports, folder: &Path) -> (String, String) {
     let Ports { inference, metrics, admin, sync, control_metrics } = ports;
-    let (control_data, proxy_data) = (folder.join("control-plane"), folder.join("data-plane"));
+    let control_data = folder.join("control-plane");
     let control = format!(
         "data_dir = {control_data:?}
 admin_listen = \"{admin}\"
@@ -61,9 +91,13 @@ sync_listen = \"{sync}\"
 metrics_listen = \"{control_metrics}\"
 "
     );
-    // No balancer stands before it, so nobody has to be told that it leaves.
-    let data = format!(
-        "data_dir = {proxy_data:?}
+    (control, proxy_settings(&folder.join("data-plane"), *inference, *metrics, *sync))
+}
+
+/// The settings of a data plane with one worker. No balancer stands before it, so nobody has to be told that it leaves.
+pub fn proxy_settings(data: &Path, inference: SocketAddr, metrics: SocketAddr, sync: SocketAddr) -> String {
+    format!(
+        "data_dir = {data:?}
 listen = \"{inference}\"
 metrics_listen = \"{metrics}\"
 sync_url = \"http://{sync}\"
@@ -72,28 +106,34 @@ workers = 1
 [drain]
 lame_duck = \"0s\"
 "
-    );
-    (control, data)
+    )
 }
 
-/// The mock as a provider, with one priced model for each of its answers.
-fn catalogue(upstream: SocketAddr) -> String {
-    let mut file = format!(
-        "[[providers]]
-id = \"mock\"
-name = \"Mock\"
-base_url = \"http://{upstream}/v1\"
+/// The mock as a provider, with one priced model for each of its answers, and free ones at it and at its double.
+fn catalogue(upstream: SocketAddr, elsewhere: SocketAddr) -> String {
+    let mut file = String::new();
+    for (provider, address) in [("mock", upstream), ("elsewhere", elsewhere)] {
+        file.push_str(&format!(
+            "
+[[providers]]
+id = \"{provider}\"
+name = \"{provider}\"
+base_url = \"http://{address}/v1\"
 dialects = [\"openai-chat\"]
 auth = \"bearer\"
 credential = {{ value = \"sk-bench-upstream\" }}
 "
-    );
-    for model in MODELS {
+        ));
+    }
+    let priced = MODELS.iter().map(|model| (format!("{AUTHOR}{model}"), "mock", *model, ["0.15", "0.60", "0.075"]));
+    let free = [(FREE, "mock"), (FREE_ELSEWHERE, "elsewhere")];
+    let free = free.into_iter().map(|(id, provider)| (id.to_owned(), provider, WHOLE, ["0"; 3]));
+    for (id, provider, model, [prompt, completion, cached]) in priced.chain(free) {
         file.push_str(&format!(
             "
 [[models]]
-id = \"{AUTHOR}{model}\"
-name = \"{model}\"
+id = \"{id}\"
+name = \"{id}\"
 context_length = 1000000
 max_output_tokens = 16384
 input_modalities = [\"text\"]
@@ -101,9 +141,9 @@ output_modalities = [\"text\"]
 supported_parameters = [\"temperature\", \"max_tokens\"]
 
 [[models.endpoints]]
-provider = \"mock\"
+provider = \"{provider}\"
 upstream_model = \"{model}\"
-prices = {{ prompt = \"0.15\", completion = \"0.60\", cache_read = \"0.075\" }}
+prices = {{ prompt = \"{prompt}\", completion = \"{completion}\", cache_read = \"{cached}\" }}
 "
         ));
     }
@@ -118,7 +158,7 @@ struct House {
     admin_token: String,
     control_config: String,
     data_config: String,
-    upstream: SocketAddr,
+    providers: (SocketAddr, SocketAddr),
     control_core: usize,
     data_core: usize,
 }
@@ -149,7 +189,7 @@ impl House {
             admin_token: format!("bench-root-token-of-process-{:010}-on-loopback", std::process::id()),
             folder,
             ports,
-            upstream: ground.upstream,
+            providers: (ground.upstream, ground.elsewhere),
             control_core: ground.load_core,
             data_core: ground.target_core,
         })
@@ -157,32 +197,20 @@ impl House {
 
     fn control_plane(&self) -> Command {
         let mut command = pinned(self.control_core, &self.program);
-        self.clean(&mut command);
+        clean(&mut command);
         command.env("TOLLGATE_ADMIN_TOKEN", &self.admin_token);
         command.args(["control-plane", "--config", &self.control_config]);
         command
     }
 
     fn data_plane(&self) -> Command {
-        let mut command = pinned(self.data_core, &self.program);
-        self.clean(&mut command);
-        command.args(["data-plane", "--config", &self.data_config]);
-        command
-    }
-
-    /// Settings of whoever runs the bench must not reach what is measured.
-    fn clean(&self, command: &mut Command) {
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("TOLLGATE_")) {
-                command.env_remove(name);
-            }
-        }
+        data_plane(self.data_core, &self.program, &self.data_config)
     }
 
     /// The catalogue, once the control plane answers.
     fn furnish(&self) -> Result<()> {
         let file = self.folder.join("catalogue.toml");
-        fs::write(&file, catalogue(self.upstream)).context("write the apply file")?;
+        fs::write(&file, catalogue(self.providers.0, self.providers.1)).context("write the apply file")?;
         let file = file.to_str().context("the bench's folder has an odd name")?;
         let until = Instant::now() + START_LIMIT;
         while let Err(error) = self.admin(&["orgs", "list"]) {
@@ -207,7 +235,7 @@ impl House {
     /// Runs the program to its end and returns what it printed.
     fn run(&self, arguments: &[&str], limit: Duration) -> Result<String> {
         let mut command = pinned(self.control_core, &self.program);
-        self.clean(&mut command);
+        clean(&mut command);
         let mut child = command
             .args(arguments)
             .env("TOLLGATE_ADMIN_URL", format!("http://{}", self.ports.admin))
@@ -231,16 +259,33 @@ impl House {
         ensure!(output.status.success(), "`tollgate {}` failed: {}", arguments.join(" "), errors.trim());
         String::from_utf8(output.stdout).context("tollgate printed no text")
     }
+}
 
-    fn wait_until_ready(&self, data: &mut Process) -> Result<()> {
-        let until = Instant::now() + START_LIMIT;
-        while !is_ready(self.ports.inference).unwrap_or(false) {
-            data.check()?;
-            ensure!(Instant::now() < until, "the data plane does not become ready\n{}", data.log_end());
-            std::thread::sleep(LOOK_EVERY);
+/// A data plane on a core of its own.
+pub fn data_plane(core: usize, program: &Path, config: &str) -> Command {
+    let mut command = pinned(core, program);
+    clean(&mut command);
+    command.args(["data-plane", "--config", config]);
+    command
+}
+
+/// Settings of whoever runs the bench must not reach what is measured.
+fn clean(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("TOLLGATE_")) {
+            command.env_remove(name);
         }
-        Ok(())
     }
+}
+
+pub fn wait_until_ready(data: &mut Process, address: SocketAddr) -> Result<()> {
+    let until = Instant::now() + START_LIMIT;
+    while !is_ready(address).unwrap_or(false) {
+        data.check()?;
+        ensure!(Instant::now() < until, "the data plane does not become ready\n{}", data.log_end());
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
 }
 
 fn text(json: &Value, field: &str) -> Result<String> {
@@ -248,7 +293,7 @@ fn text(json: &Value, field: &str) -> Result<String> {
     Ok(value.with_context(|| format!("the answer has no {field}"))?.to_owned())
 }
 
-fn is_ready(address: SocketAddr) -> Result<bool> {
+pub fn is_ready(address: SocketAddr) -> Result<bool> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
     write!(socket, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
@@ -269,7 +314,7 @@ mod tests {
         let (control, data) = settings(&ports, Path::new("/odd \"folder"));
         control.parse::<toml::Table>().unwrap();
         assert_eq!(data.parse::<toml::Table>().unwrap()["workers"].as_integer(), Some(1));
-        let file: toml::Table = catalogue(address).parse().unwrap();
-        assert_eq!(file["models"].as_array().unwrap().len(), MODELS.len());
+        let file: toml::Table = catalogue(address, address).parse().unwrap();
+        assert_eq!(file["models"].as_array().unwrap().len(), MODELS.len() + 2);
     }
 }

@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use memchr::memmem;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::clock::{Ticker, now_ns};
 use crate::limits;
@@ -31,9 +32,9 @@ const PEEK: usize = 1024;
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Where to listen.
-    #[arg(long)]
-    listen: SocketAddr,
+    /// Where to listen; repeat to be several providers.
+    #[arg(long, required = true)]
+    listen: Vec<SocketAddr>,
     /// How long to think before an answer begins.
     #[arg(long, default_value_t = 0)]
     delay_ms: u64,
@@ -47,8 +48,19 @@ struct Mock {
 
 pub async fn run(options: Options) -> anyhow::Result<()> {
     limits::raise_open_files();
-    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
     let mock = Arc::new(Mock { delay: Duration::from_millis(options.delay_ms), answers: AtomicU64::new(0) });
+    let mut doors = JoinSet::new();
+    for at in options.listen {
+        let listener = TcpListener::bind(at).await.with_context(|| format!("listen on {at}"))?;
+        doors.spawn(accept(listener, Arc::clone(&mock)));
+    }
+    while let Some(ended) = doors.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn accept(listener: TcpListener, mock: Arc<Mock>) -> anyhow::Result<()> {
     loop {
         let (socket, _) = listener.accept().await.context("accept")?;
         tokio::spawn(serve(socket, Arc::clone(&mock)));

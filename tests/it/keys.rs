@@ -7,6 +7,7 @@ use serde_json::json;
 use tollgate_tests::actors::{Key, Org};
 use tollgate_tests::clients::{Ask, Client};
 use tollgate_tests::house::{House, Setup};
+use tollgate_tests::progress::Progress;
 use tollgate_tests::{rounds, wait};
 
 use crate::load::{Load, percentile};
@@ -91,8 +92,9 @@ async fn revocations_are_seen_within_moments_under_load() {
     let doors = house.clients(&org.key);
     let load = Load::start(&doors, 2, |_| hello("lab/plain"));
     load.more(20).await;
-    let mut times = Vec::new();
-    for key in &keys {
+    let (mut times, mut progress) = (Vec::new(), Progress::of("revocations"));
+    for (at, key) in keys.iter().enumerate() {
+        progress.at(at, count);
         operator.revoke(&key.id).await;
         times.extend(refused_after(&doors, key, Instant::now()).await);
     }

@@ -1,6 +1,7 @@
 //! Steady load for promises that must hold under it: a few clients that never stop asking, and what became of every
 //! request.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tollgate_tests::clients::{Ask, Client};
+use tollgate_tests::progress::Progress;
 
 /// What became of one request, as the client saw it.
 #[derive(Debug, Clone)]
@@ -30,13 +32,15 @@ pub struct Load {
     fates: Arc<Mutex<Vec<Fate>>>,
     done: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<()>>,
+    progress: Mutex<Progress>,
 }
 
 impl Load {
     /// `each` clients at every door, each asking for what `next` says, one request after the other.
     pub fn start(doors: &[Client], each: usize, next: impl Fn(usize) -> Value + Clone + Send + 'static) -> Load {
         let (stop, fates, done) = (Arc::default(), Arc::default(), Arc::default());
-        let mut load = Load { stop, fates, done, tasks: Vec::new() };
+        let progress = Mutex::new(Progress::of("requests of the load"));
+        let mut load = Load { stop, fates, done, tasks: Vec::new(), progress };
         for (door, client) in doors.iter().enumerate() {
             for _ in 0..each {
                 let (stop, fates, done) = (Arc::clone(&load.stop), Arc::clone(&load.fates), Arc::clone(&load.done));
@@ -68,7 +72,9 @@ impl Load {
     pub async fn more(&self, count: usize) {
         let until = self.fates.lock().unwrap().len() + count;
         tollgate_tests::wait::until_true("the load goes on", Duration::from_secs(60), async || {
-            self.fates.lock().unwrap().len() >= until
+            let done = self.fates.lock().unwrap().len();
+            self.progress.lock().unwrap().so_far(done);
+            done >= until
         })
         .await;
     }
@@ -81,6 +87,9 @@ impl Load {
         }
         let fates = std::mem::take(&mut *self.fates.lock().unwrap());
         assert!(!fates.is_empty(), "a load that asked nothing");
+        let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+        fates.iter().for_each(|fate| *statuses.entry(fate.status).or_default() += 1);
+        println!("{} requests of the load by status (0 is none): {statuses:?}", fates.len());
         fates
     }
 }

@@ -11,6 +11,7 @@ mod bytes;
 mod canary;
 mod cli;
 mod credits;
+mod documents;
 mod first_start;
 mod fleet;
 mod keys;

@@ -13,6 +13,7 @@ use tollgate_tests::clients::{Ask, Client};
 use tollgate_tests::fake::{Answer, End, Ending, Reply, Script, Served, Usage};
 use tollgate_tests::house::{DEAR, House, ODD, Pair, Setup, Solo};
 use tollgate_tests::money::{Prices, Tokens, nano};
+use tollgate_tests::progress::Progress;
 use tollgate_tests::{rounds, wait};
 
 use crate::openai::scripted;
@@ -126,11 +127,12 @@ async fn run(house: &House, orgs: &[Org], plays: &[Play], count: usize) -> Vec<S
         })
         .collect();
     let operator = house.operator().await;
-    let mut looks = 0;
+    let (mut looks, mut progress) = (0, Progress::of("requests"));
     while tasks.iter().any(|task| !task.is_finished()) {
         // Panics when a nano-dollar is on none of the accounts, or on two.
         operator.balance(&orgs[looks % ORGS].id).await;
         looks += 1;
+        progress.at(next.load(Ordering::Relaxed).min(count), count);
         tokio::task::yield_now().await;
     }
     println!("{looks} looks at the books");

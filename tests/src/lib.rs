@@ -15,6 +15,7 @@ pub mod fixtures;
 pub mod house;
 pub mod lexical;
 pub mod money;
+pub mod progress;
 pub mod wait;
 
 /// Whether the long forms are wanted: `TOLLGATE_LONG=1`, as `tests/run --long` sets it.

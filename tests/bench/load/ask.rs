@@ -2,6 +2,7 @@
 //! A connection that fails is opened again for the next request; the failed request itself is never repeated.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use memchr::memmem;
 use tokio::net::TcpStream;
 
 use super::Aim;
+use crate::crowd;
 
 /// How much of a refusal is kept for the report.
 const REFUSAL: usize = 300;
@@ -23,6 +25,27 @@ pub struct Ask {
     pub to: SocketAddr,
     parts: http::request::Parts,
     body: Bytes,
+    /// Who asks, in turns; nobody when the one key of `parts` does.
+    callers: Vec<HeaderValue>,
+    turn: AtomicUsize,
+    wanted: StatusCode,
+}
+
+/// Whose keys requests are sent with.
+#[derive(clap::Args)]
+pub struct Callers {
+    /// Ask with so many keys of the bench's own numbering, one after the other, in place of the one key.
+    #[arg(long, default_value_t = 0)]
+    callers: u64,
+    /// With keys that nobody was given.
+    #[arg(long)]
+    strangers: bool,
+    /// With a typo in each key.
+    #[arg(long)]
+    typo: bool,
+    /// The status that every answer must have; only a 200 is looked into.
+    #[arg(long, default_value_t = 200)]
+    expect: u16,
 }
 
 impl Ask {
@@ -38,16 +61,37 @@ impl Ask {
             .body(())
             .context("build the request")?;
         if let Some(key) = &aim.key {
-            let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).context("the key is no header text")?;
-            bearer.set_sensitive(true);
-            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+            request.headers_mut().insert(header::AUTHORIZATION, bearer(key)?);
         }
-        Ok(Self { to: aim.to, parts: request.into_parts().0, body })
+        let (parts, ()) = request.into_parts();
+        Ok(Self { to: aim.to, parts, body, callers: Vec::new(), turn: AtomicUsize::new(0), wanted: StatusCode::OK })
+    }
+
+    /// The same request from many callers, and what they are to be answered.
+    pub fn by(mut self, callers: &Callers) -> Result<Self> {
+        let first = if callers.strangers { crowd::STRANGERS } else { 0 };
+        let text = if callers.typo { crowd::with_a_typo } else { crowd::text };
+        self.callers = (first..first + callers.callers).map(|number| bearer(&text(number))).collect::<Result<_>>()?;
+        self.wanted = StatusCode::from_u16(callers.expect).context("--expect is no status")?;
+        Ok(self)
     }
 
     fn request(&self) -> Request<Full<Bytes>> {
-        Request::from_parts(self.parts.clone(), Full::new(self.body.clone()))
+        let mut parts = self.parts.clone();
+        if !self.callers.is_empty() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.callers.len();
+            if let Some(caller) = self.callers.get(turn) {
+                parts.headers.insert(header::AUTHORIZATION, caller.clone());
+            }
+        }
+        Request::from_parts(parts, Full::new(self.body.clone()))
     }
+}
+
+fn bearer(key: &str) -> Result<HeaderValue> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).context("the key is no header text")?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// A chat request of `size` bytes, with the odd escape in its text as real prompts have.
@@ -80,7 +124,7 @@ impl Connection {
     /// Sends and reads one whole answer.
     pub async fn answer(&mut self, ask: &Ask) -> Result<()> {
         let mut body = self.begin(ask).await?;
-        let mut understood = false;
+        let mut understood = ask.wanted != StatusCode::OK;
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.context("read the answer")?.into_data() {
                 understood |= memmem::find(&data, b"\"chat.completion\"").is_some();
@@ -99,7 +143,7 @@ impl Connection {
         };
         sender.ready().await.context("the connection is not ready")?;
         let response = sender.send_request(ask.request()).await.context("send the request")?;
-        if response.status() != StatusCode::OK {
+        if response.status() != ask.wanted {
             anyhow::bail!(refusal(response).await);
         }
         self.sender = Some(sender);

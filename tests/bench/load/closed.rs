@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use super::ask::{Ask, Connection};
+use super::ask::{Ask, Callers, Connection};
 use super::tally::{Summary, Tally, keep};
 use super::{Aim, Window};
 use crate::clock::now_ns;
@@ -18,13 +18,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Options {
     #[command(flatten)]
     aim: Aim,
+    #[command(flatten)]
+    callers: Callers,
     /// Keep-alive connections.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     connections: u32,
 }
 
 pub async fn run(options: Options) -> anyhow::Result<Summary> {
-    let ask = Arc::new(Ask::new(&options.aim, false)?);
+    let ask = Arc::new(Ask::new(&options.aim, false)?.by(&options.callers)?);
     let window = Window::begin(options.aim.seconds);
     let mut connections = JoinSet::new();
     for _ in 0..options.connections {

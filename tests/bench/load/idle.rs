@@ -42,7 +42,7 @@ pub async fn run(options: Options) -> anyhow::Result<Summary> {
     while started < options.streams {
         due += ticker.ticks().await?;
         while u64::from(started) < due && started < options.streams {
-            streams.spawn(stream(Arc::clone(&ask), pattern, leave));
+            streams.spawn(stream(Arc::clone(&ask), pattern, window, leave));
             started += 1;
         }
     }
@@ -54,9 +54,9 @@ pub async fn run(options: Options) -> anyhow::Result<Summary> {
 }
 
 /// Reads one stream until it is time to leave; that it ends before is an error.
-async fn stream(ask: Arc<Ask>, pattern: Pattern, leave: Instant) -> Tally {
+async fn stream(ask: Arc<Ask>, pattern: Pattern, window: Window, leave: Instant) -> Tally {
     let mut tally = Tally::default();
-    match timeout_at(leave, read(&ask, pattern, &mut tally)).await {
+    match timeout_at(leave, read(&ask, pattern, window, &mut tally)).await {
         Err(_time_to_leave) if tally.opened == 1 => tally.answered = 1,
         Err(_time_to_leave) => tally.failed(&anyhow::anyhow!("a stream had no chunk when the time was over")),
         Ok(Ok(())) => tally.failed(&anyhow::anyhow!("a stream ended while it should have been held open")),
@@ -65,7 +65,7 @@ async fn stream(ask: Arc<Ask>, pattern: Pattern, leave: Instant) -> Tally {
     tally
 }
 
-async fn read(ask: &Ask, pattern: Pattern, tally: &mut Tally) -> anyhow::Result<()> {
+async fn read(ask: &Ask, pattern: Pattern, window: Window, tally: &mut Tally) -> anyhow::Result<()> {
     let mut connection = Connection::to(ask.to);
     let mut body = connection.begin(ask).await?;
     let (mut stamps, mut chunks, mut before) = (Stamps::new(), 0_u32, 0);
@@ -75,7 +75,10 @@ async fn read(ask: &Ask, pattern: Pattern, tally: &mut Tally) -> anyhow::Result<
         stamps.read(&data, |left| {
             chunks += 1;
             tally.chunks += 1;
-            keep(&mut tally.transits_ns, now.saturating_sub(left));
+            // Only once all of them are open.
+            if window.holds(left, now) {
+                keep(&mut tally.transits_ns, now.saturating_sub(left));
+            }
             // The mock shortens its first interval, so the first gap that can be judged is the one before the third chunk.
             if chunks > 2 {
                 keep(&mut tally.gaps_ns, (now - before).saturating_sub(nanos(pattern.interval)));

@@ -4,6 +4,7 @@
 
 mod ask;
 mod closed;
+mod first;
 mod idle;
 mod rate;
 mod stamps;
@@ -13,6 +14,7 @@ mod tally;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use first::First;
 pub use tally::Summary;
 
 use crate::clock::{NANOS_PER_SECOND, now_ns};
@@ -32,6 +34,8 @@ pub enum Mode {
     Streams(streams::Options),
     /// Many slow streams at once, held open and then left.
     Idle(idle::Options),
+    /// The first requests of a proxy that has just started, and warm ones to compare them with.
+    First(first::Options),
 }
 
 /// What every mode needs to know.
@@ -52,20 +56,21 @@ pub struct Aim {
     /// The size of the request body.
     #[arg(long, default_value_t = 500)]
     body_bytes: usize,
-    /// How long to measure, after half a second of warming up.
+    /// How long to measure, after half a second of warming up (or as long as that, if it is less).
     #[arg(long, default_value_t = 8.0)]
     seconds: f64,
 }
 
 pub async fn run(mode: Mode) -> anyhow::Result<()> {
     limits::raise_open_files();
-    let summary = match mode {
-        Mode::Closed(options) => closed::run(options).await?,
-        Mode::Rate(options) => rate::run(options).await?,
-        Mode::Streams(options) => streams::run(options).await?,
-        Mode::Idle(options) => idle::run(options).await?,
+    let line = match mode {
+        Mode::Closed(options) => serde_json::to_string(&closed::run(options).await?),
+        Mode::Rate(options) => serde_json::to_string(&rate::run(options).await?),
+        Mode::Streams(options) => serde_json::to_string(&streams::run(options).await?),
+        Mode::Idle(options) => serde_json::to_string(&idle::run(options).await?),
+        Mode::First(options) => serde_json::to_string(&first::run(options).await?),
     };
-    println!("{}", serde_json::to_string(&summary)?);
+    println!("{}", line?);
     Ok(())
 }
 
@@ -86,8 +91,8 @@ impl Window {
 
     /// `start` is how long it takes until the load is whole, `tail` how long a request begun at the very end may honestly take.
     fn begin_after(start: Duration, seconds: f64, tail: Duration) -> Self {
-        let before = start + Self::WARM_UP;
         let measured = Duration::from_secs_f64(seconds.clamp(0.1, 600.0));
+        let before = start + Self::WARM_UP.min(measured);
         let from_ns = now_ns() + nanos(before);
         Self {
             from_ns,

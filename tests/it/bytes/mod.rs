@@ -9,6 +9,7 @@ use serde_json::Value;
 use tollgate_tests::clients::{Ask, Client};
 use tollgate_tests::fake::Reply;
 use tollgate_tests::house::House;
+use tollgate_tests::progress::Progress;
 use tollgate_tests::{fixtures, lexical, rounds};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -64,13 +65,16 @@ async fn odd_bodies_arrive_as_they_were_sent() {
     let client = house.client(0, &org.key);
     let seed = std::env::var("TOLLGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     let mut maker = odd::Maker::new(seed);
-    for round in 0..rounds(400, 10_000) {
+    let (count, mut progress) = (rounds(400, 10_000), Progress::of("odd bodies"));
+    for round in 0..count {
+        progress.at(round, count);
         let body = maker.body();
         passes(&house, &client, &format!("body {round} of seed {seed}"), &body).await;
         if round % 100 == 99 {
             house.fake.forget();
         }
     }
+    println!("{count} odd bodies of seed {seed} arrived as they were sent");
 }
 
 /// Recorded answers that the gateway passes: not errors, and streams that ended well.

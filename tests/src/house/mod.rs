@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 pub use catalogue::{Catalogue, DEAR, ODD, lab};
 pub use database::Database;
+pub use ports::take as take_port;
 pub use process::Process;
 
 use crate::actors::{Operator, Org};
