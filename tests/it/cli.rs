@@ -1,9 +1,11 @@
 //! The command line: data on stdout, everything else on stderr, exit codes that scripts can rely on.
 
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tollgate_tests::house::{House, Setup, program, run};
+use tollgate_tests::wait;
 
 use crate::openai::hello;
 
@@ -41,6 +43,7 @@ async fn help_is_there_for_every_command() {
                 "fleet",
                 "ledger",
                 "apply",
+                "version",
                 "--admin-url",
                 "--token",
                 "--json",
@@ -59,11 +62,47 @@ async fn help_is_there_for_every_command() {
             assert!(said.stdout.contains(word), "no {word} in the help of {arguments:?}:\n{}", said.stdout);
         }
     }
-    let mut version = program::command();
-    version.arg("version");
-    let said = run(version).await;
-    assert_eq!(said.code, 0);
-    assert!(said.stdout.contains(env!("CARGO_PKG_VERSION")), "{said:?}");
+}
+
+#[tokio::test]
+async fn each_version_is_told_to_people_and_to_programs() {
+    let own = env!("CARGO_PKG_VERSION");
+    for (arguments, wanted) in [
+        (&["version"][..], format!("tollgate {own}\n")),
+        (&["version", "--json"], format!("{{\"version\":\"{own}\"}}\n")),
+    ] {
+        let mut command = program::command();
+        command.args(arguments);
+        let said = run(command).await;
+        assert_eq!((said.code, said.stdout), (0, wanted), "{arguments:?}: {}", said.stderr);
+    }
+    let house = House::lab().await;
+    assert_eq!(house.admin(&["version"]).await, json!({"client": own, "server": own}));
+    let said = house.run(&["admin", "version"]).await;
+    assert!(said.stdout.contains("client:") && said.stdout.contains("server:"), "{said:?}");
+}
+
+/// Runs a command whose data goes to `out`: its exit code, and what it says beside.
+async fn run_into(command: std::process::Command, out: impl Into<Stdio>) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::from(command);
+    let running = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let ended = wait::within("the command", wait::SOON, running.wait_with_output()).await.unwrap();
+    (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn whoever_stops_reading_ends_a_command_quietly() {
+    let house = House::lab().await;
+    for arguments in [&["admin", "models", "list", "--json"][..], &["version"], &["config", "print"]] {
+        // Closed before the command begins: what it writes can only fail.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run_into(house.command(arguments), writer).await, (Some(0), String::new()), "{arguments:?}");
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (code, errors) = run_into(house.command(&["admin", "models", "list", "--json"]), full).await;
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.starts_with("tollgate: write to stdout: "), "{errors}");
 }
 
 #[tokio::test]
@@ -324,4 +363,52 @@ async fn the_settings_in_force_are_shown_without_secrets() {
     let said = run(command).await;
     assert_eq!(said.code, 0, "{said:?}");
     assert!(!said.stdout.contains("hunter2secret"), "{}", said.stdout);
+}
+
+#[tokio::test]
+async fn settings_are_shown_for_the_plane_that_a_file_is_for_and_for_both_without_one() {
+    let folder = tollgate_tests::house::new_folder();
+    let print = async |text: Option<&str>| {
+        let mut command = program::command();
+        command.args(["config", "print"]).env("TOLLGATE_PROXY_REGION", "eu-north");
+        if let Some(text) = text {
+            let file = folder.path().join("plane.toml");
+            fs::write(&file, text).unwrap();
+            command.arg("--config").arg(file);
+        }
+        run(command).await
+    };
+    let parsed = |said: &tollgate_tests::house::Said| -> toml::Table {
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said:?}");
+        said.stdout.parse().unwrap_or_else(|error| panic!("{error} in {}", said.stdout))
+    };
+    let said = print(None).await;
+    let both = parsed(&said);
+    assert_eq!(both["control-plane"]["admin_listen"].as_str(), Some("127.0.0.1:8081"), "{}", said.stdout);
+    assert_eq!(both["data-plane"]["listen"].as_str(), Some("127.0.0.1:8080"), "{}", said.stdout);
+    assert_eq!(both["data-plane"]["region"].as_str(), Some("eu-north"), "{}", said.stdout);
+    for head in ["# settings of the control plane", "# settings of the data plane"] {
+        assert!(said.stdout.lines().any(|line| line.starts_with(head)), "{}", said.stdout);
+    }
+
+    let said = print(Some("admin_listen = \"127.0.0.1:18998\"\n")).await;
+    let control = parsed(&said);
+    assert_eq!(control["admin_listen"].as_str(), Some("127.0.0.1:18998"));
+    assert!(!control.contains_key("listen"), "{}", said.stdout);
+    let said = print(Some("workers = 3\n")).await;
+    let data = parsed(&said);
+    assert_eq!((data["workers"].as_integer(), data["region"].as_str()), (Some(3), Some("eu-north")));
+    let either = parsed(&print(Some("data_dir = \"/srv/tollgate\"\n")).await);
+    for plane in ["control-plane", "data-plane"] {
+        assert_eq!(either[plane]["data_dir"].as_str(), Some("/srv/tollgate"));
+    }
+
+    let said = print(Some("wokers = 3\n")).await;
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{said:?}");
+    assert!(said.stderr.contains("plane.toml:1:1: wokers") && said.stderr.lines().count() == 1, "{said:?}");
+    fs::remove_file(folder.path().join("plane.toml")).unwrap();
+    let mut command = program::command();
+    command.args(["config", "print", "--config"]).arg(folder.path().join("plane.toml"));
+    let said = run(command).await;
+    assert_eq!(said.stderr.matches("plane.toml").count(), 1, "{said:?}");
 }

@@ -17,6 +17,7 @@ const A_VIEWER_MAY: &[(&str, &str)] = &[
     ("OrgsService/GetOrg", "it is the viewer's own organisation"),
     ("OrgsService/ListOrgs", "the list has the viewer's own organisation alone"),
     ("FleetService/WaitForRevision", "whoever read a revision may wait until it is everywhere"),
+    ("FleetService/GetVersion", "whoever may call at all may know what answers"),
     ("KeysService/ListKeys", "key texts are never in it"),
     ("CreditsService/GetBalance", "a viewer may see what is left"),
     ("CreditsService/ListEntries", "a viewer may see where it went"),
@@ -245,17 +246,21 @@ async fn the_admin_port_tells_of_its_health_and_its_services() {
     let operator = house.operator().await;
     let health = call(operator.channel(), "/grpc.health.v1.Health/Check", None, Vec::new()).await.expect("health");
     assert_eq!(health, [8, 1], "not SERVING");
-    // ServerReflectionRequest { list_services: "*" } as one message of the stream.
-    let list = vec![0x3a, 1, b'*'];
-    let mut client = tonic::client::Grpc::new(operator.channel());
-    client.ready().await.expect("the admin port");
-    let path: PathAndQuery = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo".parse().unwrap();
-    let request = Request::new(tokio_stream_of(list));
-    let mut answer = client.streaming(request, path, Raw).await.expect("reflection").into_inner();
-    let services = answer.message().await.expect("an answer").expect("a list");
-    let services = String::from_utf8_lossy(&services);
-    for service in ["KeysService", "CreditsService", "UsageService"] {
-        assert!(services.contains(&format!("tollgate.admin.v1.{service}")), "{services}");
+    // Tools ask in the newer form, in the older, or in both.
+    for version in ["v1", "v1alpha"] {
+        // ServerReflectionRequest { list_services: "*" } as one message of the stream.
+        let list = vec![0x3a, 1, b'*'];
+        let mut client = tonic::client::Grpc::new(operator.channel());
+        client.ready().await.expect("the admin port");
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo").parse().unwrap();
+        let request = Request::new(tokio_stream_of(list));
+        let answer = client.streaming(request, path, Raw).await;
+        let mut answer = answer.unwrap_or_else(|error| panic!("reflection {version}: {error}")).into_inner();
+        let services = answer.message().await.expect("an answer").expect("a list");
+        let services = String::from_utf8_lossy(&services);
+        for service in ["KeysService", "CreditsService", "UsageService"] {
+            assert!(services.contains(&format!("tollgate.admin.v1.{service}")), "{version}: {services}");
+        }
     }
 }
 

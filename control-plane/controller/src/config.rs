@@ -1,7 +1,7 @@
 //! Every setting of the control plane.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use runtime::config::Span;
 use runtime::telemetry::TelemetryConfig;
@@ -106,11 +106,34 @@ impl Config {
             self.database.clone()
         }
     }
+
+    /// Whether the database certainly has nothing in it: it is a file that is not there. A server's cannot be known
+    /// without asking.
+    pub fn has_no_database_yet(&self) -> bool {
+        let url = self.database_url();
+        let path = url.strip_prefix("sqlite:").map_or(url.as_str(), |rest| rest.strip_prefix("//").unwrap_or(rest));
+        !path.contains("://") && !Path::new(path).exists()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_file_that_is_missing_is_certainly_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_new = |database: &str| {
+            let config =
+                Config { data_dir: folder.path().join("data"), database: database.to_owned(), ..Config::default() };
+            config.has_no_database_yet()
+        };
+        let file = folder.path().join("there.db");
+        std::fs::write(&file, "").unwrap();
+        assert!(is_new("") && is_new("sqlite:///nowhere/x.db"));
+        assert!(!is_new(file.to_str().unwrap()) && !is_new(&format!("sqlite://{}", file.display())));
+        assert!(!is_new("postgres://me@db/x"));
+    }
 
     #[test]
     fn a_password_in_the_database_address_is_not_shown() {

@@ -50,6 +50,20 @@ impl Error {
     }
 }
 
+/// An error with its causes in one line, each said once.
+pub fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let text = deeper.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = deeper.source();
+    }
+    line.replace('\n', " ")
+}
+
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> tonic::Status {
         fault::status(&error.fault())

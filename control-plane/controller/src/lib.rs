@@ -21,6 +21,7 @@ mod fleet;
 mod keys;
 mod orgs;
 mod providers;
+mod root_token;
 mod run;
 mod server;
 mod sync;
@@ -30,5 +31,5 @@ mod tokens;
 mod usage;
 
 pub use config::Config;
-pub use error::{Error, Result};
-pub use run::{Demo, Running, migrate, start};
+pub use error::{Error, Result, in_one_line};
+pub use run::{Demo, First, Running, migrate, start};

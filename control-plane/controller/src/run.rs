@@ -1,5 +1,6 @@
 //! Starts and ends a control plane.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use domain::audit::Actor;
 use domain::ids::OrgId;
-use domain::keys::{Digest, KeyKind, Policy, generate};
+use domain::keys::{Digest, Policy};
 use domain::time::Timestamp;
 use proto::admin::{ApplyOrg, ApplyRequest};
 use runtime::clock::{Clock, SystemClock};
@@ -25,10 +26,9 @@ use crate::access::installation_scope;
 use crate::app::{App, Parts};
 use crate::config::{Config, MasterKeySource};
 use crate::error::{Error, Result};
+use crate::root_token::{self, RootToken};
 use crate::{catalog, keys, server, sync, tasks};
 
-/// The shortest root admin token that is accepted.
-const SHORTEST_TOKEN: usize = 32;
 /// The slug of the organisation that a first start makes, and what it is granted once.
 const DEMO: &str = "demo";
 const DEMO_CREDITS: &str = "10.00";
@@ -57,23 +57,39 @@ pub struct Demo {
     pub key: runtime::Secret,
 }
 
-impl Running {
-    /// Applies a file's wishes, as the operator's command would.
-    pub async fn apply(&self, request: ApplyRequest) -> Result<()> {
-        catalog::apply(&self.app, Actor::Root, installation_scope(), request).await?;
-        Ok(())
+/// What a start brings with it beside the settings.
+#[derive(Default)]
+pub struct First {
+    /// What `TOLLGATE_ADMIN_TOKEN` says; it counts at the first start only.
+    pub root_token: Option<OsString>,
+    /// Whether the built-in provider and its model are wanted.
+    pub echo: bool,
+    /// Apply files, all in one edit, before anything is served.
+    pub wish: ApplyRequest,
+}
+
+impl First {
+    /// What the environment of this process says, and nothing else.
+    pub fn of_environment() -> First {
+        First { root_token: std::env::var_os("TOLLGATE_ADMIN_TOKEN"), ..First::default() }
     }
 
-    /// Makes what a first look needs, where it is missing: the built-in provider, an organisation with credits, a key.
+    /// Refuses what cannot work, as far as that is known before anything is made.
+    pub fn check(&self, config: &Config) -> Result<()> {
+        root_token::check(&config.data_dir, self.root_token.as_deref())?;
+        let seeds = catalog::seed::Seeds { catalogue: config.seed, echo: self.echo };
+        catalog::check_early(&self.wish, config.has_no_database_yet().then_some(seeds))
+    }
+}
+
+impl Running {
+    /// Makes what a first look needs beside the built-in provider, where it is missing: an organisation with credits
+    /// and a key.
     pub async fn demo(&self, folder: &Path) -> Result<Demo> {
-        let mut request = catalog::seed::echo()?;
-        request.orgs.push(ApplyOrg {
-            slug: DEMO.to_owned(),
-            name: "Demo".to_owned(),
-            credits: DEMO_CREDITS.to_owned(),
-        });
-        self.apply(request).await?;
+        let org = ApplyOrg { slug: DEMO.to_owned(), name: "Demo".to_owned(), credits: DEMO_CREDITS.to_owned() };
         let scope = installation_scope();
+        let request = ApplyRequest { orgs: vec![org], ..ApplyRequest::default() };
+        catalog::apply(&self.app, Actor::Root, scope, request).await?;
         let org = store::orgs::find_slug(&self.app.store, scope, DEMO).await?;
         let org = org.ok_or_else(|| Error::Start("the demo organisation vanished while it was made".to_owned()))?.id;
         let path = folder.join("demo-key");
@@ -103,27 +119,46 @@ pub async fn migrate(config: &Config) -> Result<()> {
     Ok(store::migrate(&config.database_url()).await?)
 }
 
-/// Starts a control plane. `root_token` is what `TOLLGATE_ADMIN_TOKEN` says; it counts at the first start only.
-pub async fn start(config: &Config, root_token: Option<String>) -> Result<Running> {
+/// The ports of this plane, open and not yet served.
+struct Ports {
+    admin: TcpListener,
+    admin_address: SocketAddr,
+    sync: TcpListener,
+    sync_address: SocketAddr,
+    private: PrivatePort,
+}
+
+impl Ports {
+    async fn open(config: &Config, tasks: &Tasks, registry: Arc<Registry>) -> Result<Ports> {
+        let (admin, admin_address) = server::listen("the admin port", config.admin_listen).await?;
+        let (sync, sync_address) = listen_for_proxies(config.sync_listen).await?;
+        let private = private_port(config, tasks, registry).await?;
+        Ok(Ports { admin, admin_address, sync, sync_address, private })
+    }
+}
+
+/// Starts a control plane.
+pub async fn start(config: &Config, first: First) -> Result<Running> {
+    first.check(config)?;
+    let (tasks, registry) = (Tasks::default(), Arc::new(Registry::new()));
+    // Ports first: one that is in use must be known before anything is written.
+    let ports = Ports::open(config, &tasks, registry.clone()).await?;
+    let certificates = load_certificates(config)?;
     make_folder(&config.data_dir)?;
     let lock = FolderLock::take(&config.data_dir)?;
-    let admin_token = root_token_of(&config.data_dir, root_token)?;
-    let (admin_listener, admin_address) = server::listen("the admin port", config.admin_listen).await?;
-    let (sync_listener, sync_address) = listen_for_proxies(config.sync_listen).await?;
-    let certificates = load_certificates(config)?;
+    let token = RootToken::find(&config.data_dir, first.root_token.as_deref())?;
     let store = open_store(config).await?;
-    let registry = Arc::new(Registry::new());
-    let app = build_app(config, store, registry.clone(), &admin_token)?;
-    tasks::at_start(&app).await?;
-    if config.seed {
-        catalog::seed::merge(&app).await?;
+    let app = build_app(config, store, registry, token.text())?;
+    if let Err(error) = fill(&app, config, first).await {
+        app.store.close().await;
+        return Err(error);
     }
-    let tasks = Tasks::default();
-    let private = private_port(config, &tasks, registry).await?;
+    // Last, so that a first start that was refused leaves no token behind that nobody was told of.
+    let admin_token = token.keep()?;
     let running = Running {
-        admin_address,
-        sync_address,
-        metrics_address: private.address(),
+        admin_address: ports.admin_address,
+        sync_address: ports.sync_address,
+        metrics_address: ports.private.address(),
         admin_is_tls: certificates.is_some(),
         admin_token,
         app: app.clone(),
@@ -132,18 +167,25 @@ pub async fn start(config: &Config, root_token: Option<String>) -> Result<Runnin
     };
     sync::start(&app, &tasks).await?;
     tasks::start(&app, &tasks, config.verify_every.get());
-    serve(&app, &tasks, admin_listener, sync_listener, certificates, private);
+    serve(&app, &tasks, ports, certificates);
     Ok(running)
 }
 
-fn serve(
-    app: &Arc<App>,
-    tasks: &Tasks,
-    admin: TcpListener,
-    sync: TcpListener,
-    certificates: Option<Arc<CertificateFiles>>,
-    private: PrivatePort,
-) {
+/// Makes the database what it has to be before anything is served: time that was lost, the seeds, the operator's files.
+async fn fill(app: &App, config: &Config, first: First) -> Result<()> {
+    tasks::at_start(app).await?;
+    if config.seed {
+        catalog::seed::merge(app).await?;
+    }
+    if first.echo {
+        catalog::seed::merge_echo(app).await?;
+    }
+    catalog::apply(app, Actor::Root, installation_scope(), first.wish).await?;
+    Ok(())
+}
+
+fn serve(app: &Arc<App>, tasks: &Tasks, ports: Ports, certificates: Option<Arc<CertificateFiles>>) {
+    let Ports { admin, sync, private, .. } = ports;
     if let Some(certificates) = certificates.clone() {
         let stopping = tasks.stopping();
         tasks.spawn("certificates", async move { certificates.watch(CERTIFICATES_EVERY, stopping).await });
@@ -237,24 +279,4 @@ fn make_folder(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .map_err(|source| Error::Start(format!("make the data folder {}: {source}", folder.display())))
-}
-
-/// The root token: the file's when there is one, else the given one, else a new one. The file is for the operator.
-fn root_token_of(folder: &Path, given: Option<String>) -> Result<runtime::Secret> {
-    let path = folder.join("admin-token");
-    if !path.exists() {
-        let text = match given.filter(|text| !text.is_empty()) {
-            Some(text) if text.len() < SHORTEST_TOKEN => {
-                return Err(Error::Start(format!(
-                    "TOLLGATE_ADMIN_TOKEN must have at least {SHORTEST_TOKEN} characters"
-                )));
-            }
-            Some(text) => text,
-            None => generate(KeyKind::Admin, rand::random),
-        };
-        create_once(&path, format!("{text}\n").as_bytes(), 0o600)?;
-    }
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| Error::Start(format!("read {}: {source}", path.display())))?;
-    Ok(runtime::Secret::from(text.trim()))
 }

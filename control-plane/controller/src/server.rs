@@ -49,17 +49,22 @@ pub async fn listen(what: &'static str, address: SocketAddr) -> Result<(TcpListe
 fn admin_routes(app: &Arc<App>) -> Result<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(async move { health.set_service_status("", tonic_health::ServingStatus::Serving).await });
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| Error::Start(format!("describe the admin API: {error}")))?;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |error| Error::Start(format!("describe the admin API: {error}"));
+    // Many tools still ask in the older form alone.
+    let (reflection, older_reflection) =
+        (described().build_v1().map_err(failed)?, described().build_v1alpha().map_err(failed)?);
     let catalogue =
         CatalogServiceServer::new(catalog::rpc::Rpc(app.clone())).max_decoding_message_size(LARGEST_MESSAGE);
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)
         .add_service(reflection)
+        .add_service(older_reflection)
         .add_service(OrgsServiceServer::new(orgs::rpc::Rpc(app.clone())))
         .add_service(KeysServiceServer::new(keys::rpc::Rpc(app.clone())))
         .add_service(TokensServiceServer::new(tokens::rpc::Rpc(app.clone())))

@@ -24,6 +24,7 @@ on_both_engines!(
     what_a_restored_backup_forgot_is_acknowledged,
     what_the_lender_remembers_stays_with_the_lease,
     a_dead_proxys_money_is_set_aside_and_given_back,
+    a_lease_with_nothing_out_is_never_silent_and_can_be_opened_again,
     a_budget_is_a_pool_of_its_own,
     a_pool_of_nobody_is_left_out,
     a_recall_is_durable_and_announced,
@@ -226,6 +227,32 @@ async fn a_dead_proxys_money_is_set_aside_and_given_back(ground: &Ground) {
     assert_eq!(posting.release(pool, &proxy, EPOCH).unwrap(), usd(3));
     posting.commit().await.unwrap();
     assert_eq!(samples::balance(&ground.store, org.id).await.available, usd(10));
+    everything_adds_up(ground).await;
+}
+
+async fn a_lease_with_nothing_out_is_never_silent_and_can_be_opened_again(ground: &Ground) {
+    let (org, _) = samples::funded(&ground.store, 1, usd(10)).await;
+    let (pool, proxy) = (PoolId::Credits(org.id), samples::proxy("edge-1"));
+    samples::lend(&ground.store, pool, &proxy, usd(4)).await;
+    let used_up = async || pools::used_up_before(&ground.store, samples::later(1), 9).await.unwrap().len();
+    assert_eq!(used_up().await, 0);
+    let (mut posting, _) = open(ground, &[pool]).await;
+    assert!(matches!(posting.revive(pool, &proxy, EPOCH), Err(Error::Conflict { .. })), "it lives");
+    posting.take_back(pool, &proxy, EPOCH, usd(4)).unwrap();
+    posting.commit().await.unwrap();
+    assert!(pools::leases_renewed_before(&ground.store, samples::later(1), 9).await.unwrap().is_empty());
+    assert_eq!(used_up().await, 1);
+    let (mut posting, _) = open(ground, &[pool]).await;
+    posting.release(pool, &proxy, EPOCH).unwrap();
+    posting.commit().await.unwrap();
+    assert_eq!(used_up().await, 0);
+    let (mut posting, _) = open(ground, &[pool]).await;
+    assert_eq!(posting.revive(pool, &proxy, EPOCH).unwrap(), Money::ZERO);
+    // From here on its returns count again, each once.
+    posting.lend(pool, &proxy, EPOCH, usd(2)).unwrap();
+    assert_eq!(posting.take_back(pool, &proxy, EPOCH, usd(5)).unwrap(), usd(1));
+    posting.commit().await.unwrap();
+    assert_eq!(samples::balance(&ground.store, org.id).await.leased, usd(1));
     everything_adds_up(ground).await;
 }
 

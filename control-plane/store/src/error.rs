@@ -54,6 +54,10 @@ impl Error {
         if refused.is_some_and(|error| error.is_unique_violation() || error.is_foreign_key_violation()) {
             return Error::Conflict { what: "a row" };
         }
+        // postgres: a sum that bigint does not hold
+        if refused.and_then(|error| error.code()).is_some_and(|code| code == "22003") {
+            return Error::Overflow { what: "a sum" };
+        }
         // Deadlock, serialisation, lock and connection trouble of PostgreSQL; busy and locked of SQLite.
         let retry = match &source {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,

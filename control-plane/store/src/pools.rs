@@ -153,7 +153,13 @@ const OF_EPOCH: &str =
 // `<> 'closed'` names the index of open leases, of which there are few.
 const RENEWED_BEFORE: &str = concat!(
     lease_select!(),
-    " where l.state <> 'closed' and l.state = 'active' and coalesce(m.renewed_at, l.opened_at) < $1 order by l.proxy, l.epoch, l.pool limit $2"
+    " where l.state <> 'closed' and l.state = 'active' and l.granted_total > l.returned_total + l.settled_total \
+     and coalesce(m.renewed_at, l.opened_at) < $1 order by l.proxy, l.epoch, l.pool limit $2"
+);
+const USED_UP_BEFORE: &str = concat!(
+    lease_select!(),
+    " where l.state <> 'closed' and l.state = 'active' and l.granted_total <= l.returned_total + l.settled_total \
+     and coalesce(m.renewed_at, l.opened_at) < $1 order by l.proxy, l.epoch, l.pool limit $2"
 );
 const QUARANTINED: &str = concat!(
     lease_select!(),
@@ -221,7 +227,12 @@ pub async fn leases_of(
     }
 }
 
-/// Active leases of proxies that were not heard of since `before`.
+/// Active leases with nothing out, of proxies that were not heard of since `before`.
+pub async fn used_up_before(read_from: impl Into<Read<'_>>, before: Timestamp, limit: u32) -> Result<Vec<Lease>> {
+    leases(read_from.into(), USED_UP_BEFORE, args![before, limit]).await
+}
+
+/// Active leases with something out, of proxies that were not heard of since `before`.
 pub async fn leases_renewed_before(
     read_from: impl Into<Read<'_>>,
     before: Timestamp,

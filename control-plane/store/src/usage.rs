@@ -220,15 +220,14 @@ pub(crate) async fn insert(
     INSERT.run(tx, rows).await.map_err(|error| error.naming("usage record"))
 }
 
-/// Sums records up by key and day.
-pub(crate) fn count(days: &mut Days, records: &[UsageRecord]) -> Result<()> {
+/// Sums records up by key and day. A sum that does not fit stops at the end: what was used is written all the same.
+pub(crate) fn count(days: &mut Days, records: &[UsageRecord]) {
     for record in records {
         let day = record.started_at.seconds().div_euclid(DAY_SECONDS);
         let sum = days.entry((record.key, day)).or_insert(Day { org: record.org, requests: 0, cost: Money::ZERO });
         sum.requests += 1;
-        sum.cost = sum.cost.plus(record.cost).ok_or(Error::Overflow { what: "the cost of a key's day" })?;
+        sum.cost = Money::from_nano(sum.cost.nano().saturating_add(record.cost.nano()));
     }
-    Ok(())
 }
 
 /// Adds what was summed up to the days' rows.

@@ -148,10 +148,15 @@ impl Connection {
         self.head.take()
     }
 
+    /// Until when bytes that are handed over now have to be taken.
+    pub fn next_write_due(&self) -> Tick {
+        self.alarm.clock().at(self.timeouts.write_stall.get())
+    }
+
     /// Our bytes could not be written.
     pub fn write_blocked(&self) {
         if self.write_due.get() == Tick::NEVER {
-            self.write_due.set(self.alarm.clock().at(self.timeouts.write_stall.get()));
+            self.write_due.set(self.next_write_due());
             self.arm();
         }
     }

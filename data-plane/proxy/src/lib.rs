@@ -8,7 +8,7 @@
 //! | `offers` | what a snapshot has to sell, made ready for a worker |
 //! | `purse` | a key's pools as a worker touches them |
 //! | `gate`, `worker` | what all workers share, and what one has to itself |
-//! | `alarm`, `connection`, `framing` | coarse timers, and the state of one client's connection |
+//! | `alarm`, `connection`, `framing`, `stall` | coarse timers, and the state of one client's connection |
 //! | `reuse`, `ink` | places for the state of requests and for short texts, used again |
 //! | `gather` | several short writes as one |
 //! | `upstream/` | connections to providers |
@@ -32,6 +32,7 @@ mod purse;
 mod reuse;
 mod server;
 pub mod spool;
+mod stall;
 mod start;
 pub mod sync;
 mod telemetry;
@@ -41,7 +42,7 @@ mod worker;
 pub use config::Settings;
 pub use error::Error;
 pub use gate::Identity;
-pub use start::{Running, start};
+pub use start::{Ended, Running, start};
 
 /// What the rooms of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

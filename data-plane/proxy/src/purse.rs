@@ -152,7 +152,7 @@ impl Holds {
     pub fn of(purse: &Rc<Purse>, visit: &Visit) -> Holds {
         let worker = &visit.worker;
         let budget = purse.budget(visit.started_at, &worker.gate.link.funds);
-        let now_ms = u64::try_from(visit.started.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = u64::try_from(visit.body_was_there().as_millis()).unwrap_or(u64::MAX);
         Holds { worker: worker.clone(), purse: purse.clone(), budget, amounts: [0; Pool::ALL.len()], now_ms }
     }
 

@@ -40,6 +40,16 @@ const TASKS_PATIENCE: Duration = Duration::from_secs(2);
 /// The file in the data folder that keeps the proxy's name.
 const NAME_FILE: &str = "proxy-id";
 
+/// How a proxy came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to leave.
+    Left,
+    /// The controller lends this life of the proxy nothing any more. A new one can begin: its process should end with a
+    /// failure, so that it is started anew.
+    Fenced,
+}
+
 /// A proxy that serves.
 pub struct Running {
     address: SocketAddr,
@@ -48,7 +58,8 @@ pub struct Running {
     identity: Identity,
     workers: usize,
     primed: watch::Receiver<usize>,
-    finished: oneshot::Receiver<()>,
+    leaving: Shutdown,
+    finished: oneshot::Receiver<Ended>,
 }
 
 impl Running {
@@ -85,10 +96,15 @@ impl Running {
         }
     }
 
-    /// Returns once the proxy has left; it begins to when its shutdown is signalled.
-    pub async fn finished(self) {
+    /// Returns once the proxy begins to leave, on demand or by itself.
+    pub async fn leaving(&self) {
+        self.leaving.signalled().await;
+    }
+
+    /// Returns once the proxy has left; it begins to when its shutdown is signalled, or when it is fenced.
+    pub async fn finished(self) -> Ended {
         // An error means that it is gone already.
-        let _ = self.finished.await;
+        self.finished.await.unwrap_or(Ended::Left)
     }
 }
 
@@ -119,8 +135,7 @@ fn control(settings: Settings, shutdown: Shutdown, started: oneshot::Sender<Resu
             Ok((house, running, over)) => {
                 // Whoever started it may be gone; the proxy then leaves with the process.
                 let _ = started.send(Ok(running));
-                house.run().await;
-                let _ = over.send(());
+                let _ = over.send(house.run().await);
             }
             Err(error) => drop(started.send(Err(error))),
         }
@@ -138,7 +153,7 @@ struct House {
     tasks: Tasks,
 }
 
-async fn open(settings: Settings, shutdown: Shutdown) -> Result<(House, Running, oneshot::Sender<()>), Error> {
+async fn open(settings: Settings, shutdown: Shutdown) -> Result<(House, Running, oneshot::Sender<Ended>), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let registry = Arc::new(Registry::new());
     registry.add_process(clock.now_us())?;
@@ -186,9 +201,26 @@ async fn open(settings: Settings, shutdown: Shutdown) -> Result<(House, Running,
     let (address, is_tls) = (listener.address(), certificate.is_some());
     let (crew, acceptor) = open_doors(&gate, listener, workers, certificate.map(|(_, config)| config))?;
     driver.start(spool, replay, &tasks);
+    let (status, leaving) = (gate.link.status.clone(), gate.shutdown.clone());
+    let stopping = tasks.stopping();
+    tasks.spawn("fence", async move {
+        tokio::select! {
+            () = status.fenced() => leaving.trigger("the controller lends this process nothing any more"),
+            () = stopping.cancelled() => {}
+        }
+    });
     tracing::info!(%address, proxy = %identity.proxy, epoch = %identity.epoch, workers, "serving inference on {address}");
     let (over, finished) = oneshot::channel();
-    let running = Running { address, metrics_address, is_tls, identity, workers, primed: priming, finished };
+    let running = Running {
+        address,
+        metrics_address,
+        is_tls,
+        identity,
+        workers,
+        primed: priming,
+        leaving: gate.shutdown.clone(),
+        finished,
+    };
     Ok((House { gate, _inside: inside, crew, acceptor, tasks }, running, over))
 }
 
@@ -232,9 +264,11 @@ fn show_load(gate: &Gate, crew: &Crew) -> Result<(), Error> {
 
 impl House {
     /// Serves until the shutdown is signalled, and then takes everything apart.
-    async fn run(self) {
+    async fn run(self) -> Ended {
         let House { gate, _inside, crew, acceptor, tasks } = self;
         gate.shutdown.signalled().await;
+        // One that leaves is told the same at the very end, and that is no failure.
+        let is_fenced = gate.link.status.is_fenced();
         let DrainSettings { lame_duck, deadline, report } = gate.settings.drain.clone();
         gate.shutdown.wind_down(lame_duck.get(), deadline.get()).await;
         let joined = tokio::task::spawn_blocking(move || {
@@ -247,6 +281,7 @@ impl House {
         leave(&gate.link, report).await;
         tasks.join(TASKS_PATIENCE).await;
         tracing::info!(proxy = %gate.identity.proxy, "this proxy has left");
+        if is_fenced { Ended::Fenced } else { Ended::Left }
     }
 }
 
@@ -306,6 +341,10 @@ fn missing(gate: &Gate) -> Vec<String> {
         reasons.push("no whole snapshot has come from the controller yet".to_owned());
     } else if *gate.primed.borrow() < worker_count(gate.settings.workers) {
         reasons.push("the workers are making the first snapshot ready".to_owned());
+    }
+    if gate.link.status.is_fenced() {
+        reasons
+            .push("the controller lends this process nothing any more: it ends, and has to be started anew".to_owned());
     }
     if !gate.spool.vitals().admitting {
         reasons.push("the spool takes no more records".to_owned());

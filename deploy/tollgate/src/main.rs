@@ -2,11 +2,22 @@
 
 mod admin;
 mod planes;
+mod ports;
+mod print;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use controller::in_one_line;
+use serde_json::json;
+
+/// How long the process waits at its very end for blocking work, such as reading a file that nobody writes.
+const LAST: Duration = Duration::from_millis(500);
+
+/// This program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// One gateway to every AI model.
 #[derive(Debug, Parser)]
@@ -32,7 +43,11 @@ enum Command {
     /// Operate an installation through its admin API.
     Admin(admin::Admin),
     /// Say which version this is.
-    Version,
+    Version {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,11 +55,15 @@ fn main() -> ExitCode {
     runtime::tls::install_crypto();
     let started = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("control").build();
     let done = match started {
-        Ok(runtime) => runtime.block_on(run(command)),
+        Ok(runtime) => {
+            let done = runtime.block_on(run(command));
+            runtime.shutdown_timeout(LAST);
+            done
+        }
         Err(error) => Err(format!("start the runtime: {error}")),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("tollgate: {error}");
+        print::aside(&error);
         ExitCode::FAILURE
     })
 }
@@ -57,23 +76,9 @@ async fn run(command: Command) -> Result<ExitCode, String> {
         Command::Migrate(options) => planes::migrate(options).await,
         Command::Config(command) => planes::config(command),
         Command::Admin(command) => Ok(admin::run(command).await),
-        Command::Version => {
-            println!("tollgate {}", env!("CARGO_PKG_VERSION"));
+        Command::Version { json } => {
+            print::data(&if json { json!({ "version": VERSION }).to_string() } else { format!("tollgate {VERSION}") })?;
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// An error with its causes in one line, each said once.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let text = deeper.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = deeper.source();
-    }
-    line.replace('\n', " ")
 }

@@ -1,15 +1,18 @@
 //! The planes alone, the migration job, and the settings in force.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use runtime::config::{load, process_environment, to_toml};
+use controller::First;
+use runtime::config::{ConfigError, load, process_environment, to_toml};
 use runtime::shutdown::Shutdown;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::in_one_line;
+use crate::{in_one_line, print};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -35,11 +38,11 @@ pub struct Migrate {
 pub enum ConfigCommand {
     /// Print the settings in force, without secrets, as a file that would give them.
     Print {
-        /// Which plane's; both when none is named.
+        /// Which plane's. When none is named: the one that the file is for, and both without a file.
         #[arg(value_enum)]
         plane: Option<Plane>,
         /// The file to start from.
-        #[arg(long, value_name = "FILE", requires = "plane")]
+        #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
 }
@@ -60,6 +63,15 @@ pub fn proxy_settings(file: Option<&Path>) -> Result<proxy::Settings, String> {
     load(file, proxy::config::ENVIRONMENT_PREFIX, process_environment()).map_err(|error| in_one_line(&error))
 }
 
+/// What `work` comes to, or nothing when a signal ends the process before that.
+pub async fn unless_signalled<T>(shutdown: &Shutdown, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = shutdown.signalled() => None,
+    }
+}
+
 /// Runs the control plane until a signal.
 pub async fn control_plane(options: Options) -> Result<ExitCode, String> {
     let config = controller_settings(options.config.as_deref())?;
@@ -67,19 +79,19 @@ pub async fn control_plane(options: Options) -> Result<ExitCode, String> {
     let telemetry = telemetry.map_err(|error| in_one_line(&error))?;
     runtime::files::raise_open_files().map_err(|error| in_one_line(&error))?;
     let shutdown = Shutdown::on_signals().map_err(|error| in_one_line(&error))?;
-    let started = controller::start(&config, std::env::var("TOLLGATE_ADMIN_TOKEN").ok()).await;
+    let Some(started) = unless_signalled(&shutdown, controller::start(&config, First::of_environment())).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let running = started.map_err(|error| in_one_line(&error))?;
     if options.json {
         let scheme = if running.admin_is_tls { "https" } else { "http" };
-        println!(
-            "{}",
-            json!({
-                "admin_url": format!("{scheme}://{}", running.admin_address),
-                "sync_url": format!("http://{}", running.sync_address),
-                "metrics_url": format!("http://{}/metrics", running.metrics_address),
-                "admin_token": running.admin_token.expose_text(),
-            })
-        );
+        let line = json!({
+            "admin_url": format!("{scheme}://{}", running.admin_address),
+            "sync_url": format!("http://{}", running.sync_address),
+            "metrics_url": format!("http://{}/metrics", running.metrics_address),
+            "admin_token": running.admin_token.expose_text(),
+        });
+        print::data(&line.to_string())?;
     }
     tracing::info!(admin = %running.admin_address, sync = %running.sync_address, "the control plane serves");
     shutdown.signalled().await;
@@ -99,13 +111,11 @@ pub async fn data_plane(options: Options) -> Result<ExitCode, String> {
     tokio::select! {
         () = running.ready() => {
             if options.json {
-                println!(
-                    "{}",
-                    json!({
-                        "inference_url": format!("{}://{}", running.scheme(), running.address()),
-                        "metrics_url": format!("http://{}/metrics", running.metrics_address()),
-                    })
-                );
+                let line = json!({
+                    "inference_url": format!("{}://{}", running.scheme(), running.address()),
+                    "metrics_url": format!("http://{}/metrics", running.metrics_address()),
+                });
+                print::data(&line.to_string())?;
             }
         }
         () = shutdown.signalled() => {}
@@ -121,24 +131,68 @@ pub async fn migrate(options: Migrate) -> Result<ExitCode, String> {
     if let Some(database) = options.database {
         config.database = database;
     }
-    eprintln!("tollgate: migrating …");
+    print::aside("migrating …");
     controller::migrate(&config).await.map_err(|error| in_one_line(&error))?;
-    eprintln!("tollgate: the schema is up to date");
+    print::aside("the schema is up to date");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Both planes' settings side by side, each in a table of its own so that the whole is one document.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Part<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_plane: Option<&'a controller::Config>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_plane: Option<&'a proxy::Settings>,
 }
 
 /// Prints settings.
 pub fn config(command: ConfigCommand) -> Result<ExitCode, String> {
     let ConfigCommand::Print { plane, config } = command;
     let file = config.as_deref();
-    let print = |title: &str, text: Result<String, runtime::config::ConfigError>| {
-        text.map(|text| println!("# {title}\n{text}")).map_err(|error| in_one_line(&error))
+    let plane = match (plane, file) {
+        (None, Some(file)) => plane_of(file)?,
+        (plane, _) => plane,
     };
-    if !matches!(plane, Some(Plane::DataPlane)) {
-        print("settings of the control plane", to_toml(&controller_settings(file)?))?;
-    }
-    if !matches!(plane, Some(Plane::ControlPlane)) {
-        print("settings of the data plane", to_toml(&proxy_settings(file)?))?;
-    }
+    let text = match plane {
+        Some(Plane::ControlPlane) => {
+            format!("# settings of the control plane\n{}", toml(&controller_settings(file)?)?)
+        }
+        Some(Plane::DataPlane) => format!("# settings of the data plane\n{}", toml(&proxy_settings(file)?)?),
+        None => both(&controller_settings(file)?, &proxy_settings(file)?)?,
+    };
+    print::data(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn toml<T: Serialize>(settings: &T) -> Result<String, String> {
+    to_toml(settings).map_err(|error| in_one_line(&error))
+}
+
+fn both(control: &controller::Config, data: &proxy::Settings) -> Result<String, String> {
+    let head = |plane: &str, name: &str| {
+        format!("# settings of the {plane}; as a file of its own: tollgate config print {name}\n")
+    };
+    let control = toml(&Part { control_plane: Some(control), ..Part::default() })?;
+    let data = toml(&Part { data_plane: Some(data), ..Part::default() })?;
+    Ok(format!("{}{control}\n{}{data}", head("control plane", "control-plane"), head("data plane", "data-plane")))
+}
+
+/// Whose settings a file is; none when it would do for both.
+fn plane_of(file: &Path) -> Result<Option<Plane>, String> {
+    let nothing = || std::iter::empty::<(String, String)>();
+    let control = load::<controller::Config>(Some(file), controller::config::PREFIX, nothing());
+    let data = load::<proxy::Settings>(Some(file), proxy::config::ENVIRONMENT_PREFIX, nothing());
+    match (control, data) {
+        (Ok(_), Ok(_)) => Ok(None),
+        (Ok(_), Err(_)) => Ok(Some(Plane::ControlPlane)),
+        (Err(_), Ok(_)) => Ok(Some(Plane::DataPlane)),
+        (Err(error @ ConfigError::Read { .. }), Err(_)) => Err(in_one_line(&error)),
+        (Err(control), Err(data)) => Err(format!(
+            "neither plane takes this file; the control plane: {}; the data plane: {}",
+            in_one_line(&control),
+            in_one_line(&data)
+        )),
+    }
 }

@@ -7,15 +7,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use controller::Demo;
+use controller::{Demo, First};
 use proto::admin::ApplyRequest;
 use runtime::config::Span;
 use runtime::shutdown::Shutdown;
 use serde_json::json;
 
 use crate::admin::apply;
-use crate::in_one_line;
-use crate::planes::{controller_settings, proxy_settings};
+use crate::planes::{controller_settings, proxy_settings, unless_signalled};
+use crate::ports::{Doors, Ports};
+use crate::{in_one_line, print};
 
 /// How long the proxies may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ pub struct Options {
     /// Where health and metrics are served: the control plane's on this port, the proxies' on the next ones.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     metrics_listen: SocketAddr,
-    /// How many proxies; they listen on the inference port and the next ones.
+    /// How many proxies; they listen on the inference port and the next ones that the other plane leaves free.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     proxies: u16,
     /// An apply file to apply before anything is ready; repeat for more.
@@ -54,33 +55,77 @@ pub struct Options {
     json: bool,
 }
 
+/// Everything that is known, and was checked, before anything is made.
+struct Plan {
+    control: controller::Config,
+    first: First,
+    ports: Ports,
+}
+
 /// Runs both planes until a signal.
 pub async fn run(options: Options) -> Result<ExitCode, String> {
-    let wishes =
-        options.apply.iter().map(apply::read).collect::<Result<Vec<_>, _>>().map_err(|error| in_one_line(&error))?;
-    let config = controller_config(&options)?;
+    // Before all else: a start that takes its time can be ended, too.
+    let shutdown = Shutdown::on_signals().map_err(|error| in_one_line(&error))?;
+    let Some(plan) = unless_signalled(&shutdown, plan(&options)).await else { return Ok(ExitCode::SUCCESS) };
+    let Plan { control: config, first, ports } = plan?;
     let telemetry = runtime::telemetry::init(&config.telemetry, "tollgate", std::io::stderr);
     let telemetry = telemetry.map_err(|error| in_one_line(&error))?;
     runtime::files::raise_open_files().map_err(|error| in_one_line(&error))?;
-    check_ports(&options)?;
-    let shutdown = Shutdown::on_signals().map_err(|error| in_one_line(&error))?;
-    let started = controller::start(&config, std::env::var("TOLLGATE_ADMIN_TOKEN").ok()).await;
-    let control = started.map_err(|error| in_one_line(&error))?;
-    let (demo, proxies) = match prepare(&options, &control, wishes, &shutdown).await {
-        Ok(prepared) => prepared,
-        Err(error) => {
+    let Some(started) = unless_signalled(&shutdown, controller::start(&config, first)).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let control = started.map_err(|error| in_apply_files(&options.apply, &error))?;
+    let mut proxies = Vec::new();
+    let prepared = unless_signalled(&shutdown, prepare(&options, &ports, &control, &shutdown, &mut proxies)).await;
+    match prepared {
+        Some(Ok(demo)) => {
+            if let Err(why) = say_ready(&options, &control, &proxies, demo.as_ref()) {
+                print::aside(why);
+            }
+            shutdown.signalled().await;
+        }
+        Some(Err(error)) => {
             control.stop().await;
             return Err(error);
         }
-    };
-    say_ready(&options, &control, &proxies, demo.as_ref());
-    shutdown.signalled().await;
+        None => {}
+    }
     for proxy in proxies {
         proxy.finished().await;
     }
     control.stop().await;
     telemetry.shutdown(Duration::from_secs(2)).await;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn plan(options: &Options) -> Result<Plan, String> {
+    let control = controller_config(options)?;
+    // The proxies are started last; what is wrong with their settings must not be found then.
+    proxy_settings(None)?;
+    let first = First { echo: !options.no_demo, wish: wish(&options.apply).await?, ..First::of_environment() };
+    first.check(&control).map_err(|error| in_apply_files(&options.apply, &error))?;
+    let addresses = [options.listen, options.admin_listen, options.sync_listen, options.metrics_listen];
+    let ports = Ports::number(addresses, options.proxies)?;
+    ports.check()?;
+    Ok(Plan { control, first, ports })
+}
+
+/// All apply files as one. Read apart, for the end of a file may be long in coming.
+async fn wish(files: &[PathBuf]) -> Result<ApplyRequest, String> {
+    let files = files.to_vec();
+    let read = move || files.iter().map(apply::read).collect::<Result<Vec<_>, _>>();
+    let requests = tokio::task::spawn_blocking(read).await.map_err(|error| format!("read the apply files: {error}"))?;
+    requests.map(controller::catalog::join).map_err(|error| in_one_line(&error))
+}
+
+/// What is refused in a request was written in one of these.
+fn in_apply_files(files: &[PathBuf], error: &controller::Error) -> String {
+    let what = in_one_line(error);
+    if files.is_empty() || !matches!(error, controller::Error::Fault(_)) {
+        return what;
+    }
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    format!("{}: {what}", names.join(", "))
 }
 
 fn controller_config(options: &Options) -> Result<controller::Config, String> {
@@ -95,58 +140,45 @@ fn controller_config(options: &Options) -> Result<controller::Config, String> {
     Ok(config)
 }
 
-fn next(address: SocketAddr, by: u16) -> Result<SocketAddr, String> {
-    if address.port() == 0 {
-        return Ok(address);
-    }
-    let port = address.port().checked_add(by).ok_or_else(|| format!("there is no port {} after {address}", by))?;
-    Ok(SocketAddr::new(address.ip(), port))
-}
-
-/// A proxy's port that is in use must be known before anything is written.
-fn check_ports(options: &Options) -> Result<(), String> {
-    for number in 0..options.proxies {
-        let address = next(options.listen, number)?;
-        std::net::TcpListener::bind(address).map_err(|error| format!("listen for inference on {address}: {error}"))?;
-    }
-    Ok(())
-}
-
+/// Makes what a first look needs and starts the proxies, until all are ready. Those that were started are in `proxies`
+/// whatever becomes of this.
 async fn prepare(
     options: &Options,
+    ports: &Ports,
     control: &controller::Running,
-    wishes: Vec<ApplyRequest>,
     shutdown: &Shutdown,
-) -> Result<(Option<Demo>, Vec<proxy::Running>), String> {
-    for wish in wishes {
-        control.apply(wish).await.map_err(|error| in_one_line(&error))?;
-    }
+    proxies: &mut Vec<proxy::Running>,
+) -> Result<Option<Demo>, String> {
     let demo = match options.no_demo {
         true => None,
         false => Some(control.demo(&options.data).await.map_err(|error| in_one_line(&error))?),
     };
-    let mut proxies = Vec::new();
-    for number in 0..options.proxies {
-        let settings = proxy_config(options, control, number)?;
+    for (at, doors) in ports.proxies.iter().enumerate() {
+        let settings = proxy_config(options, control, at + 1, *doors)?;
         proxies.push(proxy::start(settings, shutdown.child()).await.map_err(|error| in_one_line(&error))?);
     }
     let all_ready = async {
-        for proxy in &proxies {
+        for proxy in proxies.iter() {
             proxy.ready().await;
         }
     };
     tokio::time::timeout(READY_DEADLINE, all_ready)
         .await
         .map_err(|_| format!("the proxies were not ready after {} s; the log says why", READY_DEADLINE.as_secs()))?;
-    Ok((demo, proxies))
+    Ok(demo)
 }
 
-fn proxy_config(options: &Options, control: &controller::Running, number: u16) -> Result<proxy::Settings, String> {
+fn proxy_config(
+    options: &Options,
+    control: &controller::Running,
+    number: usize,
+    doors: Doors,
+) -> Result<proxy::Settings, String> {
     let mut settings = proxy_settings(None)?;
-    settings.listen = next(options.listen, number)?;
-    settings.metrics_listen = next(options.metrics_listen, number.saturating_add(1))?;
+    settings.listen = doors.inference;
+    settings.metrics_listen = doors.metrics;
     settings.sync_url = format!("http://{}", control.sync_address);
-    settings.data_dir = options.data.join(format!("proxy-{}", number + 1));
+    settings.data_dir = options.data.join(format!("proxy-{number}"));
     if settings.drain.lame_duck == proxy::Settings::default().drain.lame_duck {
         // Both planes leave together: there is no balancer to wait for, unless somebody said so.
         settings.drain.lame_duck = Span::from_millis(0);
@@ -154,7 +186,12 @@ fn proxy_config(options: &Options, control: &controller::Running, number: u16) -
     Ok(settings)
 }
 
-fn say_ready(options: &Options, control: &controller::Running, proxies: &[proxy::Running], demo: Option<&Demo>) {
+fn say_ready(
+    options: &Options,
+    control: &controller::Running,
+    proxies: &[proxy::Running],
+    demo: Option<&Demo>,
+) -> Result<(), String> {
     let urls: Vec<String> = proxies.iter().map(|proxy| format!("{}://{}", proxy.scheme(), proxy.address())).collect();
     let admin_scheme = if control.admin_is_tls { "https" } else { "http" };
     let admin_url = format!("{admin_scheme}://{}", control.admin_address);
@@ -171,10 +208,9 @@ fn say_ready(options: &Options, control: &controller::Running, proxies: &[proxy:
             "admin_token": control.admin_token.expose_text(),
             "metrics_urls": metrics.map(|address| format!("http://{address}/metrics")).collect::<Vec<_>>(),
         });
-        println!("{line}");
-        return;
+        return print::data(&line.to_string());
     }
-    println!("{}", welcome(&urls, &admin_url, &options.data, key));
+    print::data(&welcome(&urls, &admin_url, &options.data, key))
 }
 
 fn welcome(urls: &[String], admin_url: &str, data: &Path, key: Option<&str>) -> String {

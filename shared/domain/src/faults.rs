@@ -58,7 +58,6 @@ faults! {
     UnknownRoute: "unknown_route" "invalid_request_error" 404 5 false "Check the address; the routes are in the documentation.";
     MethodNotAllowed: "method_not_allowed" "invalid_request_error" 405 3 false "Use the method that the documentation names for this address.";
     InvalidRequest: "invalid_request" "invalid_request_error" 400 3 false "Correct the field that `param` names.";
-    MalformedJson: "malformed_json" "invalid_request_error" 400 3 false "Send one valid JSON object.";
     Unsupported: "unsupported_parameter" "invalid_request_error" 400 3 false "Leave the field out: it is not served here.";
     BodyTooLarge: "request_too_large" "invalid_request_error" 413 3 false "Send a smaller body.";
     WrongMediaType: "unsupported_media_type" "invalid_request_error" 415 3 false "Send `content-type: application/json`.";
@@ -68,7 +67,7 @@ faults! {
     Recalling: "credits_recalling" "rate_limit_error" 429 8 true "Credits are being collected from other proxies: try again in a second.";
     ProviderRateLimited: "provider_rate_limited" "rate_limit_error" 429 8 true "Every provider of this model is limiting us: try again later.";
     ProviderFailed: "provider_error" "provider_error" 502 14 true "Every attempt failed: try again, or choose another model.";
-    ProviderRefused: "provider_refused" "invalid_request_error" 400 3 false "The provider refused the request as it is.";
+    ProviderRefused: "provider_refused" "provider_error" 400 3 false "The provider refused the request as it is.";
     ProviderUnavailable: "provider_unavailable" "provider_error" 503 14 true "No provider of this model can be reached: try again later.";
     ProviderTimeout: "provider_timeout" "provider_error" 504 4 true "The provider took too long: try again, or ask for less.";
     StreamCut: "stream_interrupted" "provider_error" 502 14 true "The provider stopped in mid-stream: try again. You were not charged.";

@@ -8,6 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::pools::PoolId;
 
+use crate::reports::MOST_COST;
+
+/// Minutes' worth of a rate limit that charges above their holds can take ahead at most.
+const MOST_DEBT: i64 = 4;
+
 /// Why units cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -107,6 +112,7 @@ pub struct Cell {
     /// Whether `deny_until` was a date the controller gave (1) or only our own cap on an open-ended refusal (0).
     deny_dated: AtomicU32,
     deny_affordable: AtomicI64,
+    /// Below nothing for money, and before the first grant.
     limit: AtomicI64,
     remaining: AtomicI64,
     reset_at: AtomicU64,
@@ -155,13 +161,13 @@ impl Cell {
         Take::Taken { wake: left < self.low.load(Ordering::Relaxed) && self.ring() }
     }
 
-    /// Puts units back: what a hold did not use, or, below zero, what a charge took above its hold. True: notify the
-    /// lease driver.
+    /// Puts units back: what a hold did not use, or, below zero, what a charge took above its hold. A debt that nothing
+    /// sane can have made is cut to one that heals. True: notify the lease driver.
     pub fn put(&self, amount: i64) -> bool {
         if amount == 0 {
             return false;
         }
-        let free = self.free.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
+        let free = self.add(if self.pool.is_money() { amount.max(-MOST_COST) } else { amount });
         let goes_back = free > 0 && self.flags.load(Ordering::Relaxed) & KEEPS_NOTHING != 0;
         (goes_back || free < self.low.load(Ordering::Relaxed)) && self.ring()
     }
@@ -244,7 +250,23 @@ impl Cell {
 
     /// Adds without ringing: what the borrower itself brings.
     pub(crate) fn credit(&self, amount: i64) {
-        self.free.fetch_add(amount, Ordering::AcqRel);
+        self.add(amount);
+    }
+
+    /// Adds and tells what is free then. A rate's debt stays within a few buckets.
+    fn add(&self, amount: i64) -> i64 {
+        let mut free = self.free.load(Ordering::Acquire);
+        loop {
+            let mut sum = free.saturating_add(amount);
+            let limit = self.limit.load(Ordering::Relaxed);
+            if sum < free && limit >= 0 {
+                sum = sum.max(limit.max(1).saturating_mul(-MOST_DEBT).min(free));
+            }
+            match self.free.compare_exchange_weak(free, sum, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return sum,
+                Err(seen) => free = seen,
+            }
+        }
     }
 
     pub(crate) fn admit_until(&self, until_ms: u64) {
@@ -369,6 +391,27 @@ mod tests {
         assert_eq!(cell.drain(0), 0);
         cell.credit(3);
         assert_eq!(cell.take(1, 0), Take::Taken { wake: false });
+    }
+
+    #[test]
+    fn an_absurd_charge_leaves_a_debt_that_heals() {
+        let rate = filled(1);
+        rate.show_rate(60, 0, 0);
+        rate.put(i64::MIN);
+        assert_eq!(rate.free(), -240, "four minutes of the limit");
+        rate.put(-1);
+        assert_eq!(rate.free(), -240);
+        let money = Cell::new(PoolId::Credits(domain::ids::OrgId::new(1, 1)), Arc::default(), 0);
+        money.put(i64::MIN);
+        assert_eq!(money.free(), -MOST_COST, "what the books charge for it");
+        for _ in 0..20_000 {
+            money.put(i64::MIN);
+        }
+        assert_eq!(money.free(), i64::MIN, "a sum that does not fit stops at the end");
+        money.credit(i64::MAX);
+        money.credit(i64::MAX);
+        money.credit(i64::MAX);
+        assert_eq!(money.free(), i64::MAX);
     }
 
     #[test]

@@ -17,7 +17,8 @@
 //! 2. A unit is on one lease at a time: what proxies can spend is never more than what is leased or quarantined.
 //! 3. Available falls below zero only by a charge above its hold, by a record that comes after its lease was released,
 //!    or by grants that a restored database does not know.
-//! 4. Totals only rise within a boot epoch; an epoch that was replaced or released reports but never borrows.
+//! 4. Totals only rise within a boot epoch; an epoch that was replaced reports but never borrows, and so does one that
+//!    may hold something of a released lease.
 //! 5. A record is charged once: the mark moves in the transaction that charges.
 //! 6. Nobody is refused for money ("used up") while what is available and recallable covers the request.
 //!

@@ -62,14 +62,19 @@ struct Bucket {
 /// Every bucket of one owner.
 #[derive(Debug)]
 pub struct RatePools {
-    started_ms: u64,
+    ready_ms: u64,
     buckets: HashMap<PoolId, Bucket>,
 }
 
 impl RatePools {
     /// The pools of an owner that starts now. Times are ms of a clock that only goes forward.
     pub fn new(started_ms: u64) -> Self {
-        RatePools { started_ms, buckets: HashMap::new() }
+        RatePools { ready_ms: started_ms.saturating_add(CHUNK_MS), buckets: HashMap::new() }
+    }
+
+    /// The pools of an owner before whom there was none: no chunk can be in use.
+    pub fn first() -> Self {
+        RatePools { ready_ms: 0, buckets: HashMap::new() }
     }
 
     /// Answers one ask for a rate pool whose limit is `rate` at the moment; `active`: proxies that are alive.
@@ -77,11 +82,10 @@ impl RatePools {
         if asker.epoch < asker.newest_epoch {
             return refusal(ask, Verdict::Fenced);
         }
-        let ready_at = self.started_ms.saturating_add(CHUNK_MS);
-        if now_ms < ready_at {
+        if now_ms < self.ready_ms {
             // Chunks of the owner before may still be in use.
             let limit = i64::try_from(rate.per_minute).unwrap_or(MOST).min(MOST);
-            let wait = ready_at - now_ms;
+            let wait = self.ready_ms - now_ms;
             let verdict = if ask.need > 0 { Verdict::Recalling } else { Verdict::Granted };
             return Grant { limit, not_before_ms: wait, reset_ms: wait, ..refusal(ask, verdict) };
         }

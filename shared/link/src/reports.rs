@@ -5,6 +5,10 @@
 /// The most records in one batch.
 pub const BATCH: usize = 1_000;
 
+/// The most that one request is charged, in nano-USD: a million dollars. More is somebody's mistake, and sums of it
+/// would soon not fit; both halves cut a charge here, so that they agree.
+pub const MOST_COST: i64 = 1_000_000 * 1_000_000_000;
+
 /// What the controller does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {

@@ -220,3 +220,31 @@ async fn http_2_is_spoken_on_the_same_port() {
     }
     task.abort();
 }
+
+#[tokio::test]
+async fn an_http_2_client_that_opens_no_window_does_not_keep_its_stream() {
+    use http_body_util::Full;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let proxy = "[drain]\nlame_duck = \"0s\"\n[timeouts]\nwrite_stall = \"300ms\"\n".to_owned();
+    let house = House::planes(Setup { proxy, ..Setup::default() }).await;
+    let org = house.org("1.00").await;
+    let client = house.client(0, &org.key);
+    let socket = tokio::net::TcpStream::connect(client.authority()).await.unwrap();
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder.initial_stream_window_size(1).handshake(TokioIo::new(socket)).await.unwrap();
+    let task = tokio::spawn(connection);
+    let tag = house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion));
+    let request = http::Request::post(format!("{}/v1/chat/completions", client.base()))
+        .header("authorization", format!("Bearer {}", org.key))
+        .header("content-type", "application/json")
+        .body(Full::new(bytes::Bytes::from(streamed("lab/plain", &tag).to_string())))
+        .unwrap();
+    // The head comes; of the body nothing is ever read.
+    let answer = wait::within("the head", wait::SOON, sender.send_request(request)).await.unwrap();
+    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let operator = house.operator().await;
+    let record = operator.usage_of(&org.id, &id).await;
+    assert_ne!(record["outcome"], "finished", "{record}");
+    drop(answer);
+    task.abort();
+}

@@ -14,8 +14,10 @@ use domain::ids::{EndpointId, ModelId, OrgId, OrgScope, PlanId, ProviderId, Revi
 use domain::money::Money;
 use domain::orgs::{BillingMode, Org};
 use domain::providers::Provider;
+use domain::time::Timestamp;
 use proto::admin::ApplyRequest;
 use runtime::Secret;
+use store::catalog::Listed;
 use store::{Edit, Written};
 
 use crate::app::App;
@@ -65,6 +67,34 @@ impl Done {
             Written::Changed => self.changed.push(what),
             Written::Unchanged => self.unchanged.push(what),
         }
+    }
+}
+
+/// Several requests as one: what a later one says of a row is what counts.
+pub fn join(requests: impl IntoIterator<Item = ApplyRequest>) -> ApplyRequest {
+    requests.into_iter().fold(ApplyRequest::default(), |mut all, one| {
+        all.providers.extend(one.providers);
+        all.models.extend(one.models);
+        all.orgs.extend(one.orgs);
+        all
+    })
+}
+
+/// Refuses what must fail, before there is a database: a row with a mistake always, and an endpoint at a provider that
+/// nobody knows where the installation will have nothing but `seeds` and the request.
+pub fn check_early(request: &ApplyRequest, seeds: Option<seed::Seeds>) -> Result<()> {
+    let wish = parse::wish(request.clone(), Timestamp::from_us(0))?;
+    let Some(seeds) = seeds else { return Ok(()) };
+    let named: BTreeSet<&ProviderId> = wish.providers.iter().map(|(provider, _)| &provider.id).collect();
+    let endpoints = wish.endpoints.iter().map(|wished| &wished.endpoint);
+    let elsewhere: Vec<&Endpoint> = endpoints.filter(|endpoint| !named.contains(&endpoint.provider)).collect();
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    let seeded = seeds.providers()?;
+    match elsewhere.into_iter().find(|endpoint| !seeded.contains(endpoint.provider.as_str())) {
+        Some(endpoint) => Err(missing(endpoint, "provider", endpoint.provider.as_str()).into()),
+        None => Ok(()),
     }
 }
 
@@ -138,7 +168,7 @@ pub async fn put_credential(app: &App, edit: &mut Edit, provider: &ProviderId, s
 async fn put_endpoint(edit: &mut Edit, wished: &WishedEndpoint, force: bool, done: &mut Done) -> Result<()> {
     let endpoint = &wished.endpoint;
     if !force && let Some(present) = known(store::catalog::load_endpoint(&mut *edit, &endpoint.id).await)? {
-        refuse_jumps(&present.endpoint, endpoint)?;
+        refuse_jumps(&present, wished)?;
     }
     match store::providers::load(&mut *edit, &endpoint.provider).await {
         Ok(_) => {}
@@ -168,14 +198,23 @@ fn known<T>(loaded: store::Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// A price that jumps by more than ten times is refused unless the caller insists.
-fn refuse_jumps(old: &Endpoint, new: &Endpoint) -> Result<(), Fault> {
+/// A price that jumps by more than ten times is refused unless the caller insists. The operator's first own price in the
+/// place of the seed's is no jump: the seed's was never theirs.
+fn refuse_jumps(present: &Listed, wished: &WishedEndpoint) -> Result<()> {
+    let Err(jump) = find_jump(&present.endpoint, &wished.endpoint) else { return Ok(()) };
+    if seed::is_price_source(&present.price_source)? && !seed::is_price_source(&wished.price_source)? {
+        return Ok(());
+    }
+    Err(jump.into())
+}
+
+fn find_jump(old: &Endpoint, new: &Endpoint) -> Result<(), Fault> {
     for column in PRICE_COLUMNS {
         let (Some(before), Some(after)) = ((column.get)(&old.prices), (column.get)(&new.prices)) else { continue };
         let (low, high) = (before.pico().min(after.pico()), before.pico().max(after.pico()));
         if low > 0 && high > low.saturating_mul(JUMP) {
             let what = format!(
-                "endpoint {}: the price `{}` would move from {} to {}, more than {JUMP} times; say --force if that is meant",
+                "endpoint {}: the price `{}` would move from {} to {}, more than {JUMP} times; say `admin apply --force` if that is meant",
                 new.id,
                 column.name,
                 column.format(before),

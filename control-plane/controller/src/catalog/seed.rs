@@ -2,12 +2,14 @@
 //! the rows are the operator's. Credentials are taken from the environment whenever a provider has none yet.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use domain::audit::Actor;
-use proto::admin::ApplyRequest;
+use domain::ids::{EndpointId, ModelId, ProviderId};
+use proto::admin::{ApplyRequest, Endpoint};
 
 use super::file::ApplyFile;
-use super::{apply, put_credential};
+use super::{apply, known, put_credential};
 use crate::access::installation_scope;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -23,6 +25,35 @@ fn catalogue() -> Result<ApplyRequest> {
 /// The built-in provider and its model.
 pub fn echo() -> Result<ApplyRequest> {
     read(|name| name == ECHO)
+}
+
+/// Which seeds an installation starts with.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeds {
+    /// The catalogue of well-known models.
+    pub catalogue: bool,
+    /// The built-in provider.
+    pub echo: bool,
+}
+
+impl Seeds {
+    /// The providers that come with them.
+    pub fn providers(self) -> Result<BTreeSet<String>> {
+        let seeds = read(|name| if name == ECHO { self.echo } else { self.catalogue })?;
+        Ok(seeds.providers.into_iter().map(|row| row.id).collect())
+    }
+}
+
+/// Whether a price with this source is the seed's.
+pub fn is_price_source(source: &str) -> Result<bool> {
+    // The files are compiled in: what was read once stays true.
+    static SOURCES: OnceLock<BTreeSet<String>> = OnceLock::new();
+    if let Some(sources) = SOURCES.get() {
+        return Ok(sources.contains(source));
+    }
+    let models = read(|_| true)?.models;
+    let sources = models.into_iter().flat_map(|model| model.endpoints).map(|row| row.price_source).collect();
+    Ok(SOURCES.get_or_init(|| sources).contains(source))
 }
 
 fn read(wanted: impl Fn(&str) -> bool) -> Result<ApplyRequest> {
@@ -62,6 +93,33 @@ pub async fn merge(app: &App) -> Result<()> {
     Ok(())
 }
 
+/// Puts the built-in provider and its model in. A model that the operator has given prices of their own stays theirs.
+pub async fn merge_echo(app: &App) -> Result<()> {
+    let mut request = echo()?;
+    let mut models = Vec::new();
+    for model in std::mem::take(&mut request.models) {
+        let mut is_taken = false;
+        for endpoint in &model.endpoints {
+            is_taken |= has_own_prices(app, &model.id, endpoint).await?;
+        }
+        if !is_taken {
+            models.push(model);
+        }
+    }
+    request.models = models;
+    apply(app, Actor::Root, installation_scope(), request).await?;
+    Ok(())
+}
+
+/// Whether the endpoint is there with prices from elsewhere than the seed.
+async fn has_own_prices(app: &App, model: &str, seed: &Endpoint) -> Result<bool> {
+    let (Ok(model), Ok(provider)) = (model.parse::<ModelId>(), seed.provider.parse::<ProviderId>()) else {
+        return Ok(false);
+    };
+    let present = known(store::catalog::load_endpoint(&app.store, &EndpointId::of(&model, &provider)).await)?;
+    Ok(present.is_some_and(|present| present.price_source != seed.price_source))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +140,20 @@ mod tests {
             }
         }
         assert_eq!(echo().unwrap().models.len(), 1);
+    }
+
+    #[test]
+    fn a_price_of_the_seed_is_known_by_its_source_and_an_operators_is_not() {
+        assert!(is_price_source("built in").unwrap());
+        let first = catalogue().unwrap().models.remove(0).endpoints.remove(0);
+        assert!(is_price_source(&first.price_source).unwrap());
+        assert!(!is_price_source("").unwrap() && !is_price_source("our contract of 2026").unwrap());
+    }
+
+    #[test]
+    fn a_provider_is_known_early_only_with_its_seed() {
+        let have = |catalogue, echo, id: &str| Seeds { catalogue, echo }.providers().unwrap().contains(id);
+        assert!(have(true, false, "openai") && have(false, true, "echo"));
+        assert!(!have(false, true, "openai") && !have(true, false, "echo") && !have(true, true, "nobody"));
     }
 }

@@ -88,7 +88,8 @@ async fn lend_money(app: &App, asker: &Asker, asks: &[Ask], active: u32) -> Resu
         };
         failures += 1;
         if !failure.may_be_one_pools() || failures > MOST_FAILURES {
-            return Err(failure.error);
+            // What was lent is booked, and must be told.
+            return if grants.is_empty() { Err(failure.error) } else { Ok(grants) };
         }
         if let Some(broken) = failure.pool.or(part.first().filter(|_| part.len() == 1).map(|ask| ask.pool)) {
             if grants.is_empty() && parts.is_empty() && part.len() == 1 && !failure.is_of_the_books() {
@@ -175,7 +176,7 @@ fn unknown(pool: PoolId) -> Grant {
 fn write(posting: &mut Posting, asker: &Asker, ask: &Ask, pool: &store::Pool, decision: &Decision) -> Result<()> {
     let (proxy, epoch) = (&asker.proxy, asker.epoch);
     let own = pool.leases.iter().find(|lease| lease.proxy == *proxy && lease.epoch == epoch);
-    if decision.revived > 0 {
+    if own.is_some_and(|lease| lease.state != store::LeaseState::Active) && decision.lease.state == LeaseLife::Live {
         posting.revive(pool.id, proxy, epoch)?;
     }
     // A return that a charge overtook moves nothing and still changes the row.

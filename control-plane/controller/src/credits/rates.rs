@@ -55,6 +55,11 @@ impl Rates {
         Rates { pools: Mutex::new(RatePools::new(ms(started))), memory: Mutex::default() }
     }
 
+    /// No controller ever served this database: no proxy can hold anything, and nothing need be waited for.
+    pub fn nothing_is_out(&self) {
+        *open(&self.pools) = RatePools::first();
+    }
+
     /// Answers an ask of a rate pool.
     pub async fn ask(&self, app: &App, asker: &Asker, ask: &Ask, active: u32) -> Result<Grant> {
         let rate = match ask.pool {

@@ -37,6 +37,14 @@ impl FleetService for Rpc {
         let laggards = self.0.fleet.applied(Revision(wanted.revision), Duration::from_millis(u64::from(timeout))).await;
         Ok(Response::new(admin::WaitForRevisionResponse { applied: laggards.is_empty(), laggards }))
     }
+
+    async fn get_version(
+        &self,
+        request: Request<admin::GetVersionRequest>,
+    ) -> Result<Response<admin::GetVersionResponse>, Status> {
+        admit(&self.0, request.metadata(), Action::ReadOrg).await?;
+        Ok(Response::new(admin::GetVersionResponse { version: env!("CARGO_PKG_VERSION").to_owned() }))
+    }
 }
 
 fn message(row: &store::fleet::Proxy, head: Revision) -> admin::Proxy {

@@ -105,6 +105,13 @@ impl Fleet {
         self.lock().streams.contains_key(proxy) || elsewhere()
     }
 
+    /// Whether this very life of a proxy is connected, here or elsewhere.
+    pub fn is_alive(&self, proxy: &ProxyId, epoch: BootEpoch) -> bool {
+        let is_it = |row: &store::fleet::Proxy| row.proxy == *proxy && row.epoch == epoch;
+        let here = self.lock().streams.get(proxy).is_some_and(|connection| connection.epoch == epoch);
+        here || self.elsewhere.get().is_some_and(|elsewhere| elsewhere.lock().iter().any(is_it))
+    }
+
     /// The last revision that was marked for every stream; 0 before the publisher's first look.
     pub fn head(&self) -> Revision {
         self.lock().published.unwrap_or_default()

@@ -1,7 +1,8 @@
 //! Background work. Each task looks at the truth, changes what needs changing, and changes nothing the second time.
 
+mod absence;
 mod books;
-mod lease_expiry;
+pub mod lease_expiry;
 mod sweep;
 
 use std::future::Future;
@@ -13,6 +14,7 @@ use runtime::tasks::Tasks;
 
 use crate::app::App;
 use crate::error::Result;
+pub use absence::at_start;
 
 type Run = for<'a> fn(&'a App) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
@@ -67,17 +69,4 @@ pub fn start(app: &Arc<App>, tasks: &Tasks, verify_every: Duration) {
             }
         });
     }
-}
-
-/// What must be done once before anything is served: the controller's own absence does not count against leases.
-pub async fn at_start(app: &App) -> Result<()> {
-    let now = app.now();
-    if let Some(last) = store::pools::last_beat(&app.store).await? {
-        let away = now.since_us(last);
-        if away > 0 {
-            store::pools::forget_downtime(&app.store, away).await?;
-        }
-    }
-    store::pools::beat(&app.store, &app.name, now).await?;
-    Ok(())
 }

@@ -1,10 +1,10 @@
 //! Every second: forgets idle rate pools and says that this controller is alive.
 
+use super::absence;
 use crate::app::App;
 use crate::error::Result;
 
 pub async fn run(app: &App) -> Result<()> {
     app.rates.sweep(app.clock.monotonic());
-    store::pools::beat(&app.store, &app.name, app.now()).await?;
-    Ok(())
+    absence::note(app).await
 }

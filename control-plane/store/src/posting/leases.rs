@@ -203,16 +203,30 @@ impl Posting {
 
     /// Sets aside what a dead proxy still holds. Gives the amount.
     pub fn quarantine(&mut self, pool: PoolId, proxy: &ProxyId, epoch: BootEpoch) -> Result<Money> {
-        let left = self.change_state(&pool, proxy, epoch, LeaseState::Active, LeaseState::Quarantined)?;
+        let lease = self.lease(&pool, proxy, epoch)?;
+        if lease.state != LeaseState::Active {
+            return Err(Error::Conflict { what: "lease state" });
+        }
+        lease.state = LeaseState::Quarantined;
+        let left = lease.remaining();
         self.shift(pool, Shelf::Leased, Shelf::Quarantined, left, EntryKind::Quarantine)?;
         self.touch(pool, proxy, epoch);
         Ok(left)
     }
 
-    /// Makes a set-aside lease active again: its proxy was not dead.
+    /// Makes a set-aside lease active again: its proxy was not dead. So it does with a closed one, on which nothing is
+    /// out. Gives the amount.
     pub fn revive(&mut self, pool: PoolId, proxy: &ProxyId, epoch: BootEpoch) -> Result<Money> {
-        let left = self.change_state(&pool, proxy, epoch, LeaseState::Quarantined, LeaseState::Active)?;
-        self.shift(pool, Shelf::Quarantined, Shelf::Leased, left, EntryKind::Lease)?;
+        let lease = self.lease(&pool, proxy, epoch)?;
+        let left = lease.remaining();
+        let is_aside = lease.state == LeaseState::Quarantined;
+        if !is_aside && (lease.state == LeaseState::Active || left != Money::ZERO) {
+            return Err(Error::Conflict { what: "lease state" });
+        }
+        lease.state = LeaseState::Active;
+        if is_aside {
+            self.shift(pool, Shelf::Quarantined, Shelf::Leased, left, EntryKind::Lease)?;
+        }
         self.touch(pool, proxy, epoch);
         Ok(left)
     }
@@ -294,22 +308,6 @@ impl Posting {
 
     fn lease(&mut self, pool: &PoolId, proxy: &ProxyId, epoch: BootEpoch) -> Result<&mut Lease> {
         self.find_lease(pool, proxy, epoch)?.ok_or(Error::NotFound { what: "lease" })
-    }
-
-    fn change_state(
-        &mut self,
-        pool: &PoolId,
-        proxy: &ProxyId,
-        epoch: BootEpoch,
-        from: LeaseState,
-        to: LeaseState,
-    ) -> Result<Money> {
-        let lease = self.lease(pool, proxy, epoch)?;
-        if lease.state != from {
-            return Err(Error::Conflict { what: "lease state" });
-        }
-        lease.state = to;
-        Ok(lease.remaining())
     }
 
     /// Has the lease written with the commit, if there is one.

@@ -227,7 +227,7 @@ impl Posting {
     pub async fn usage(&mut self, first_sequence: u64, records: &[UsageRecord]) -> Result<()> {
         let now = self.now;
         let Some(marked) = &self.mark else { return Err(Error::Misuse { what: "no mark is locked" }) };
-        usage::count(&mut self.days, records)?;
+        usage::count(&mut self.days, records);
         usage::insert(&mut self.tx, &marked.proxy, marked.epoch, first_sequence, now, records).await
     }
 

@@ -169,7 +169,9 @@ pub(super) fn give_up(mut misses: Vec<Miss>) -> (Refusal, Outcome) {
     if let Some(Miss { trouble: Trouble::Status(_) | Trouble::Reported(_), error, .. }) = last
         && let Some(Verdict { then: Then::Refuse(status), .. }) = last.map(|miss| judge(miss.trouble, &miss.error))
     {
-        return (Refusal::of_provider(status, error.clone()), outcome);
+        let mut refusal = Refusal::of_provider(status, error.clone());
+        refusal.fault = refusal.fault.metadata(previous_errors(&misses));
+        return (refusal, outcome);
     }
     match (tried, own) {
         (false, Some(refusal)) => (refusal, outcome),

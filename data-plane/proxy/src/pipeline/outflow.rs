@@ -12,13 +12,15 @@ use codec::{Pieces, Segments};
 use http_body::{Body, Frame, SizeHint};
 
 use super::relay::{Relay, Step, Waiting};
-use crate::connection::OpenRequest;
+use crate::{connection::OpenRequest, stall::Stall};
 
 /// The body of an answer.
 pub(crate) struct Outflow {
     kind: Kind,
     /// Marks the request as being served until its last byte is handed over.
-    _open: Option<OpenRequest>,
+    open: Option<OpenRequest>,
+    /// The stream that it goes out by, where that is not the whole connection.
+    stall: Option<Stall>,
 }
 
 enum Kind {
@@ -37,7 +39,7 @@ struct Many {
 
 impl Outflow {
     fn of(kind: Kind) -> Outflow {
-        Outflow { kind, _open: None }
+        Outflow { kind, open: None, stall: None }
     }
 
     /// Nothing.
@@ -73,16 +75,21 @@ impl Outflow {
 
     /// Keeps the request open for as long as this body lives.
     pub fn holding(mut self, open: OpenRequest) -> Outflow {
-        self._open = Some(open);
+        self.open = Some(open);
+        self.stall = Stall::of_this_task();
         self
     }
-}
 
-impl Body for Outflow {
-    type Data = Bytes;
-    type Error = Infallible;
+    /// The pieces of a stream are small, so that whoever reads at all takes one in time.
+    fn note(&self, handed: bool) {
+        let (Some(stall), Some(open)) = (&self.stall, &self.open) else { return };
+        match handed && matches!(self.kind, Kind::Flow(_) | Kind::Waiting(_)) {
+            true => stall.expect_until(open.connection().next_write_due()),
+            false => stall.is_over(),
+        }
+    }
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let next = match &mut self.kind {
             Kind::Empty => None,
             Kind::One(bytes) => {
@@ -104,14 +111,25 @@ impl Body for Outflow {
                 }
                 Step::Flow(relay) => {
                     self.kind = Kind::Flow(relay);
-                    return self.poll_frame(cx);
+                    return self.poll_next(cx);
                 }
             },
         };
         if next.is_none() {
             self.kind = Kind::Empty;
         }
-        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+        Poll::Ready(next)
+    }
+}
+
+impl Body for Outflow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = self.poll_next(cx);
+        self.note(matches!(polled, Poll::Ready(Some(_))));
+        polled.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -159,10 +159,10 @@ impl Relay {
         if !self.pass.is_open() {
             self.end();
         } else if self.room == 0 {
-            self.fail(
-                &Refusal::new(FaultCode::StreamCut, "The answer is larger than the gateway passes on."),
-                Outcome::Capped,
-            );
+            let message = "The answer is larger than the gateway passes on.";
+            self.fail(&Refusal::new(FaultCode::StreamCut, message), Outcome::Capped);
+        } else if self.visit.worker.alarms.is_past(self.visit.deadline) {
+            self.fail_late();
         }
     }
 
@@ -208,8 +208,7 @@ impl Relay {
     fn poll_idle(&mut self, cx: &Context<'_>) -> Poll<()> {
         let alarms = self.visit.worker.alarms.clone();
         if alarms.is_past(self.visit.deadline) {
-            let message = "The answer took longer than a request may take.";
-            self.fail(&Refusal::new(FaultCode::ProviderTimeout, message), Outcome::Capped);
+            self.fail_late();
         } else if alarms.is_past(self.stall_due) {
             self.fail(&Refusal::new(FaultCode::StreamCut, "The provider went silent."), Outcome::UpstreamCut);
         } else if alarms.is_past(self.comment_due) {
@@ -221,6 +220,11 @@ impl Relay {
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    fn fail_late(&mut self) {
+        let message = "The answer took longer than a request may take.";
+        self.fail(&Refusal::new(FaultCode::ProviderTimeout, message), Outcome::Capped);
     }
 
     /// Ends the stream with an error that the client can read.

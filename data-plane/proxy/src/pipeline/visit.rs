@@ -134,6 +134,11 @@ impl Visit {
         self.body_came.set(self.worker.gate.clock.monotonic());
     }
 
+    /// When the client's body was complete, on the clock that does not jump.
+    pub fn body_was_there(&self) -> Duration {
+        self.body_came.get()
+    }
+
     /// An attempt begins. The first one ends the time that the gateway added.
     pub fn goes_to(&self, lane: &Rc<Lane>) {
         let now = self.worker.gate.clock.monotonic();

@@ -28,9 +28,10 @@ pub(super) fn allow(origins: &[String], headers: &HeaderMap) -> Option<HeaderVal
     origins.iter().any(|known| known.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
-/// Whether a browser asks on behalf of a page whether it may.
+/// Whether a browser asks on behalf of a page whether it may. Some programs that look whether pages are welcome name only
+/// the page.
 pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    method == Method::OPTIONS && (headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) || headers.contains_key(ORIGIN))
 }
 
 /// The answer: what was asked for, where the page may call at all.
@@ -74,5 +75,8 @@ mod tests {
         headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"));
         assert!(is_preflight(&Method::OPTIONS, &headers));
         assert!(!is_preflight(&Method::GET, &headers));
+        headers.remove(ACCESS_CONTROL_REQUEST_METHOD);
+        headers.insert(ORIGIN, HeaderValue::from_static("https://app.example"));
+        assert!(is_preflight(&Method::OPTIONS, &headers));
     }
 }

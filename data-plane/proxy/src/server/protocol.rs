@@ -26,7 +26,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Answering, handle, socket::Socket};
 use crate::{
+    alarm::Alarms,
     connection::{Connection, Cut},
+    stall::Watched,
     worker::Worker,
 };
 
@@ -40,13 +42,15 @@ const LONG_TARGET: usize = 48 * 1024;
 /// How long a connection that was queued when the drain began may take to ask for something.
 const QUEUED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Starts tasks on the worker's own thread.
-#[derive(Clone, Copy)]
-pub(super) struct Local;
+/// Starts the tasks of streams on the worker's own thread.
+#[derive(Clone)]
+pub(super) struct Local {
+    alarms: Rc<Alarms>,
+}
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(Watched::new(stream, &self.alarms));
     }
 }
 
@@ -63,7 +67,7 @@ impl Speech {
         let mut http1 = http1::Builder::new();
         // The connection's own alarm ends slow heads; it costs nothing while nobody is slow.
         http1.header_read_timeout(None).max_header_size(limits.head.as_usize().saturating_add(LONG_TARGET));
-        let mut http2 = http2::Builder::new(Local);
+        let mut http2 = http2::Builder::new(Local { alarms: worker.alarms.clone() });
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.http2_streams)

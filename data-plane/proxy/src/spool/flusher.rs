@@ -90,6 +90,9 @@ impl Flusher {
     /// The thread's life: until the spool is closed and everything is written.
     pub(super) fn run(mut self) {
         self.inner.bell.listen();
+        // The first file is there before the first request, which would otherwise share its core with the making of it. What
+        // goes wrong here goes wrong again, and is told, when there is something to write.
+        self.file = self.open_file().ok();
         while !self.inner.is_closing() {
             if self.is_quiet {
                 self.rest();
@@ -210,8 +213,13 @@ impl Flusher {
         let header = Header { epoch: self.inner.epoch.0, index: self.next_index, first: self.rows.first_sequence() };
         // Whatever happens, this number is used up: half a file may be there.
         self.next_index = self.next_index.saturating_add(1);
-        let file = self.inner.disk.create(&self.inner.path(header.epoch, header.index))?;
-        file.append(&header.write())?;
+        let path = self.inner.path(header.epoch, header.index);
+        let file = self.inner.disk.create(&path)?;
+        if let Err(error) = file.append(&header.write()) {
+            // On a full disk this happens again and again; what is left of it would only be read at the next start.
+            let _ = self.inner.disk.remove(&path);
+            return Err(error);
+        }
         self.inner.shelf().segments.push(Segment {
             epoch: header.epoch,
             index: header.index,

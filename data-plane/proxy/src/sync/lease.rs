@@ -236,7 +236,10 @@ impl Driver {
                 self.funds.with(|borrower, now| borrower.answered(sequence, &reply, now));
                 if self.funds.state().borrower.is_fenced() && !self.status.is_fenced() {
                     self.status.set_fenced();
-                    tracing::error!("a newer process has taken this proxy's name: it lends us nothing any more");
+                    tracing::error!(
+                        "the controller lends this process nothing any more: a newer one has its name, or it was \
+                         thought dead; it ends and has to be started anew"
+                    );
                 }
             }
             Err(status) => {

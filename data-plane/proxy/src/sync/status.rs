@@ -2,7 +2,7 @@
 //! read by anyone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use runtime::clock::Clock;
@@ -22,7 +22,6 @@ pub struct Status {
     head: AtomicU64,
     /// When the controller was last heard of, in milliseconds of the clock.
     heard_at: AtomicU64,
-    is_fenced: AtomicBool,
     stages: watch::Sender<Stages>,
     /// The controller answered somebody while the stream was down.
     reachable: Notify,
@@ -41,6 +40,8 @@ struct Stages {
     /// The secrets that the snapshot names were asked for and answered.
     secrets: bool,
     ready: bool,
+    /// The controller lends this life of the proxy nothing any more.
+    fenced: bool,
 }
 
 impl Status {
@@ -50,7 +51,6 @@ impl Status {
             revision: AtomicU64::new(0),
             head: AtomicU64::new(0),
             heard_at: AtomicU64::new(0),
-            is_fenced: AtomicBool::new(false),
             stages: watch::Sender::new(Stages::default()),
             reachable: Notify::new(),
         };
@@ -99,13 +99,21 @@ impl Status {
         Duration::from_millis(self.now_ms().saturating_sub(self.heard_at.load(Ordering::Relaxed)))
     }
 
-    /// Whether a newer process with this proxy's name has been seen: this one can finish what it holds, no more.
+    /// Whether the controller has said that this life of the proxy is over: a newer process has its name, or what it
+    /// was lent was given back while it was thought dead. It can finish what it holds, no more; a new life can begin.
     pub fn is_fenced(&self) -> bool {
-        self.is_fenced.load(Ordering::Relaxed)
+        self.stages().fenced
+    }
+
+    /// Returns once that is so.
+    pub async fn fenced(&self) {
+        let mut stages = self.stages.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stages.wait_for(|stages| stages.fenced).await;
     }
 
     pub(super) fn set_fenced(&self) {
-        self.is_fenced.store(true, Ordering::Relaxed);
+        self.stages.send_modify(|stages| stages.fenced = true);
     }
 
     pub(super) fn set_revision(&self, revision: u64) {
@@ -188,5 +196,27 @@ impl Status {
             }
         }
         self.stages.send_modify(|stages| stages.ready = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::clock::ManualClock;
+
+    #[tokio::test]
+    async fn who_waits_for_the_fence_hears_of_it() {
+        let status = Status::new(Arc::new(ManualClock::at(0)));
+        assert!(!status.is_fenced());
+        let waiting = tokio::spawn({
+            let status = status.clone();
+            async move { status.fenced().await }
+        });
+        status.set_fenced();
+        waiting.await.unwrap();
+        // A stream that begins or ends changes nothing about it.
+        status.set_connected(true);
+        status.set_connected(false);
+        assert!(status.is_fenced());
     }
 }

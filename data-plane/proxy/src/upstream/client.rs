@@ -259,7 +259,7 @@ async fn reap(inner: Weak<Inner>) {
         let Some(inner) = inner.upgrade() else { return };
         let age = inner.shared.settings.idle_timeout.get();
         let pools: Vec<Pool> = inner.pools.borrow().values().cloned().collect();
-        pools.iter().for_each(|pool| pool.reap(age));
+        pools.iter().for_each(|pool| pool.reap(age, REAP_EVERY));
         drop(pools);
         inner.pools.borrow_mut().retain(|_, pool| !pool.is_forgotten());
     }

@@ -129,7 +129,11 @@ impl Echo {
     }
 
     fn answer(&self, object: &'static str, choices: Vec<Choice<'_>>, usage: Option<Usage>) -> String {
-        let answer = Answer { id: &self.id, object, created: 0, model: &self.model, choices, usage };
+        let is_whole = choices.iter().any(|choice| choice.message.is_some());
+        // Some clients want this key in a whole answer, and refuse null for it in a piece.
+        let system_fingerprint = is_whole.then_some(());
+        let answer =
+            Answer { id: &self.id, object, created: 0, model: &self.model, system_fingerprint, choices, usage };
         // Strings and numbers under fixed names: there is nothing in it that could not be written.
         serde_json::to_string(&answer).unwrap_or_default()
     }
@@ -176,6 +180,9 @@ struct Answer<'a> {
     object: &'static str,
     created: u64,
     model: &'a str,
+    /// Written as null where it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<()>,
     choices: Vec<Choice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,

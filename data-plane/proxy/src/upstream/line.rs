@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::time::Duration;
 
 use http::Request;
 use hyper::Response;
@@ -19,8 +19,6 @@ use super::stream::Stream;
 
 /// The largest head of an answer, and the largest read or unflushed write, in bytes.
 const BUFFER: usize = 128 * 1024;
-/// The most headers of an answer.
-const HEADERS: usize = 100;
 /// How often in one poll the connection may ask to be polled again.
 const ROUNDS: usize = 4;
 
@@ -96,7 +94,8 @@ pub(super) struct Line {
     is_over: bool,
     /// It has carried a request before.
     pub(super) is_used: bool,
-    pub(super) idle_since: Instant,
+    /// How long it has been idle, as far as the pool has looked.
+    pub(super) idle_for: Duration,
     _count: Count,
 }
 
@@ -110,7 +109,8 @@ pub(super) struct NotSent {
 impl Line {
     /// Speaks HTTP/1 over a connected stream.
     pub(super) async fn open(stream: Stream, count: Count) -> Result<Line, UpstreamError> {
-        let handshake = Builder::new().max_buf_size(BUFFER).max_headers(HEADERS).handshake(TokioIo::new(stream)).await;
+        // The parser's own limit of 100 headers stays: with a limit of ours it would clear a table for each answer.
+        let handshake = Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|_| UpstreamError::Protocol)?;
         let wakes = Wakes::new();
         let waker = Waker::from(wakes.clone());
@@ -122,7 +122,7 @@ impl Line {
             waker,
             is_over: false,
             is_used: false,
-            idle_since: Instant::now(),
+            idle_for: Duration::ZERO,
             _count: count,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::line::Line;
 
@@ -44,7 +44,7 @@ impl Pool {
     /// Keeps a connection whose answer was read to its end. Whether it is fit for another is seen when it is taken: looked
     /// at now, it would ask for a new buffer, since the answer still lies in the one it has.
     pub(super) fn give_back(&self, mut line: Line) {
-        line.idle_since = Instant::now();
+        line.idle_for = Duration::ZERO;
         let mut idle = self.inner.idle.borrow_mut();
         idle.push_back(line);
         if idle.len() > self.inner.max_idle {
@@ -52,10 +52,15 @@ impl Pool {
         }
     }
 
-    /// Lets go of connections that were not used for `age`, and of those whose other side has gone.
-    pub(super) fn reap(&self, age: Duration) {
+    /// To be called every `passed`: lets go of connections that were not used for `age`, and of those whose other side has
+    /// gone.
+    pub(super) fn reap(&self, age: Duration, passed: Duration) {
         let mut idle = std::mem::take(&mut *self.inner.idle.borrow_mut());
-        idle.retain_mut(|line| line.idle_since.elapsed() < age && line.is_free());
+        idle.retain_mut(|line| {
+            let is_young = line.idle_for < age;
+            line.idle_for += passed;
+            is_young && line.is_free()
+        });
         // Nothing was given back meanwhile: this never waits.
         *self.inner.idle.borrow_mut() = idle;
     }

@@ -467,9 +467,9 @@ fn an_idle_pool_lets_its_connections_go() {
         }
         let pool = upstream.pool_of(&target);
         assert_eq!(pool.count().load(Ordering::SeqCst), 2);
-        pool.reap(Duration::from_secs(60));
+        pool.reap(Duration::from_secs(60), Duration::from_secs(10));
         assert_eq!(pool.count().load(Ordering::SeqCst), 2, "young and open");
-        pool.reap(Duration::ZERO);
+        pool.reap(Duration::from_secs(10), Duration::from_secs(10));
         assert_eq!(pool.count().load(Ordering::SeqCst), 0);
     });
 }

@@ -14,6 +14,7 @@ mod providers;
 mod session;
 mod tokens;
 mod usage;
+mod version;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use session::Session;
+
+use crate::print;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +113,8 @@ enum Noun {
     Audit(audit::Command),
     /// Make the catalogue and organisations what a file says.
     Apply(apply::Command),
+    /// Which version this command has, and which the control plane.
+    Version,
 }
 
 /// What a command has to say: data for stdout, and how the process should end.
@@ -128,11 +133,17 @@ impl Said {
 pub async fn run(admin: Admin) -> ExitCode {
     match said(&admin).await {
         Ok(said) => {
-            output::print(&said.data, admin.json);
+            let text = output::text(&said.data, admin.json);
+            if !text.is_empty()
+                && let Err(why) = print::data(&text)
+            {
+                print::aside(why);
+                return ExitCode::from(1);
+            }
             if said.ok { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(error) => {
-            eprintln!("tollgate: {error}");
+            print::aside(&error);
             ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
         }
     }
@@ -152,12 +163,13 @@ async fn said(admin: &Admin) -> Result<Said, Error> {
         Noun::Ledger(command) => ledger::run(&mut session, command).await,
         Noun::Audit(command) => audit::run(&mut session, command).await,
         Noun::Apply(command) => apply::run(&mut session, command).await,
+        Noun::Version => version::run(&mut session).await,
     }
 }
 
 /// Shows what the control plane wants the operator to know beside the data.
 fn note(text: &str) {
     if !text.is_empty() {
-        eprintln!("tollgate: note: {text}");
+        print::aside(format_args!("note: {text}"));
     }
 }

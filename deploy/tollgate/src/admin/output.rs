@@ -2,12 +2,9 @@
 
 use serde_json::{Map, Value};
 
-/// Prints data to stdout.
-pub fn print(data: &Value, json: bool) {
-    let text = if json { data.to_string() } else { human(data) };
-    if !text.is_empty() {
-        println!("{text}");
-    }
+/// Data as it is shown.
+pub fn text(data: &Value, json: bool) -> String {
+    if json { data.to_string() } else { human(data) }
 }
 
 fn human(data: &Value) -> String {

@@ -107,16 +107,15 @@ impl Catalogue {
                 Arc::new(ModelEntry { model: model.clone(), routes: routes.remove(&model.id).unwrap_or_default() })
             })
             .collect();
-        let mut slugs: HashMap<&str, usize> = HashMap::new();
-        for entry in &listed {
-            *slugs.entry(entry.model.id.slug()).or_default() += 1;
-        }
         let mut by_name: HashMap<Box<str>, Arc<ModelEntry>> = HashMap::new();
+        let mut slugs: HashMap<&str, Vec<&Arc<ModelEntry>>> = HashMap::new();
         for entry in &listed {
-            let id = &entry.model.id;
-            by_name.insert(id.as_str().into(), entry.clone());
-            if slugs.get(id.slug()) == Some(&1) {
-                by_name.insert(id.slug().into(), entry.clone());
+            by_name.insert(entry.model.id.as_str().into(), entry.clone());
+            slugs.entry(entry.model.id.slug()).or_default().push(entry);
+        }
+        for (slug, entries) in slugs {
+            if let Some(entry) = only_one(&entries) {
+                by_name.insert(slug.into(), entry.clone());
             }
         }
         self.listed = listed;
@@ -129,6 +128,15 @@ impl Catalogue {
         let endpoints = upserts(&self.endpoints, Resource::Endpoint);
         providers.chain(models).chain(endpoints)
     }
+}
+
+/// Whom a bare slug means: the model that has it, or the one of several that can be reached at all.
+fn only_one<'a>(entries: &[&'a Arc<ModelEntry>]) -> Option<&'a Arc<ModelEntry>> {
+    if let [entry] = entries {
+        return Some(entry);
+    }
+    let mut reachable = entries.iter().filter(|entry| entry.routes.iter().any(Route::is_open));
+    reachable.next().filter(|_| reachable.next().is_none()).copied()
 }
 
 fn upserts<'a, K, V: Clone>(rows: &'a Rows<K, V>, wrap: fn(V) -> Resource) -> impl Iterator<Item = Change> + 'a {

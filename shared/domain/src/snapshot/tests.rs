@@ -148,6 +148,11 @@ fn bare_slugs_name_a_model_only_when_one_has_it() {
     assert!(catalogue.model("two").is_none());
     assert!(catalogue.model("b/two").unwrap().routes.is_empty());
     assert_eq!(catalogue.models().len(), 3);
+    let reachable = apply(&snapshot, 2, vec![Resource::Endpoint(endpoint("b/two"))]);
+    let meant = reachable.catalogue().model("two").unwrap();
+    assert_eq!(meant.model.id.as_str(), "b/two", "one of them cannot be reached");
+    let both = apply(&reachable, 3, vec![Resource::Endpoint(endpoint("a/two"))]);
+    assert!(both.catalogue().model("two").is_none());
 }
 
 #[test]

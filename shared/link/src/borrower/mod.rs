@@ -32,6 +32,8 @@ const REASK_MS: u64 = 20;
 /// The longest pause between attempts to reach the controller.
 const RETRY_MAX_MS: u64 = 1_000;
 const RETRY_MIN_MS: u64 = 50;
+/// While the controller is thought to be gone: how long a request hopes that a call under way is answered.
+const PROBE_MS: u64 = 100;
 
 /// A request that waits for units, by a number of the driver's choosing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,14 +127,31 @@ impl Borrower {
             self.finished.push(Finished { waiter, pool, need, result });
             return;
         }
-        self.waiting.insert(waiter, pool);
+        let is_hopeless = self.is_hopeless(now_ms);
         if let Some(row) = self.pools.get_mut(&pool) {
-            row.push(Waiter { id: waiter, need, since: now_ms });
+            let waiter = Waiter { id: waiter, need, since: now_ms };
+            if is_hopeless && pool.is_money() {
+                self.finished.push(row.turn_away(&waiter));
+            } else {
+                self.waiting.insert(waiter.id, pool);
+                row.push(waiter);
+            }
         }
-        if let Reach::Lost { since, .. } = self.reach {
-            self.serve_in_outage(pool, since, now_ms);
+        if self.reach != Reach::Good {
+            self.serve_in_outage(pool, None, now_ms);
         }
         self.attend(pool, now_ms);
+    }
+
+    /// Whether it is known that waiting is of no use: the controller has been gone for a while and it is not time to try
+    /// again, or somebody tries without an answer.
+    fn is_hopeless(&self, now_ms: u64) -> bool {
+        let Reach::Lost { since, retry_at, .. } = self.reach else { return false };
+        let may_be_back = match &self.flight {
+            Some(flight) => now_ms < flight.sent_at.saturating_add(PROBE_MS),
+            None => now_ms >= retry_at,
+        };
+        !may_be_back && now_ms >= since.saturating_add(ANSWER_DEADLINE_MS)
     }
 
     /// A waiting request has gone away. Nothing happens if its result is already among the finished.
@@ -181,7 +200,8 @@ impl Borrower {
             }
         }
         for pool in asked.into_keys() {
-            self.enqueue(pool, Some(now_ms.saturating_add(REASK_MS)));
+            let again = self.pools.get_mut(&pool).map(|row| row.left_out(now_ms));
+            self.enqueue(pool, again);
         }
         if self.fenced {
             self.deny_everyone();
@@ -202,7 +222,7 @@ impl Borrower {
         let pools: BTreeSet<PoolId> = flight.asked.iter().map(|asked| asked.pool).chain(waited_for).collect();
         for pool in pools {
             self.enqueue(pool, Some(now_ms));
-            self.serve_in_outage(pool, since, now_ms);
+            self.serve_in_outage(pool, Some(since), now_ms);
             self.reschedule(pool, now_ms);
         }
     }
@@ -219,7 +239,7 @@ impl Borrower {
     pub fn pool_event(&mut self, pools: &[PoolId], now_ms: u64) {
         for pool in pools {
             if let Some(row) = self.pools.get_mut(pool) {
-                row.forget_refusals();
+                row.forget_refusals(now_ms);
                 if row.has_waiters() {
                     self.enqueue(*pool, Some(now_ms));
                 }
@@ -227,12 +247,11 @@ impl Borrower {
         }
     }
 
-    /// A stream to the controller stands again. Events may have been missed, so every refusal is forgotten.
+    /// A stream to the controller stands again: it can be asked. Events may have been missed, so every refusal is
+    /// forgotten.
     pub fn connected(&mut self, now_ms: u64) {
-        if let Reach::Lost { retry_at, .. } = &mut self.reach {
-            *retry_at = now_ms;
-        }
-        self.pools.values_mut().for_each(Pool::forget_refusals);
+        self.reach = Reach::Good;
+        self.pools.values_mut().for_each(|row| row.forget_refusals(now_ms));
     }
 
     /// This proxy stops: from now on everything that is free, or becomes free, goes back.
@@ -247,9 +266,9 @@ impl Borrower {
         }
     }
 
-    /// Whether a leaving proxy has nothing left and the controller knows it.
+    /// Whether a leaving proxy has nothing left and the controller knows it, or will not hear of it any more.
     pub fn is_settled(&self) -> bool {
-        self.leaving && self.flight.is_none() && self.pools.values().all(Pool::is_settled)
+        self.leaving && self.flight.is_none() && (self.fenced || self.pools.values().all(Pool::is_settled))
     }
 
     /// Whether a newer process with this proxy's name has been seen: this one should end.
@@ -304,28 +323,25 @@ impl Borrower {
     fn attend(&mut self, pool: PoolId, now_ms: u64) {
         let Some(row) = self.pools.get_mut(&pool) else { return };
         row.serve(now_ms, &mut self.finished);
-        let at = row.has_reason(now_ms).then_some(now_ms);
+        let at = row.has_reason(now_ms).then(|| row.ask_at(now_ms));
         self.enqueue(pool, at);
         self.reschedule(pool, now_ms);
     }
 
     fn on_timer(&mut self, pool: PoolId, now_ms: u64) {
-        let lost_since = match self.reach {
-            Reach::Good => None,
-            Reach::Lost { since, .. } => Some(since),
-        };
+        let is_lost = self.reach != Reach::Good;
         let Some(row) = self.pools.get_mut(&pool) else { return };
         row.timer = None;
-        if let Some(since) = lost_since {
-            row.serve_in_outage(since, now_ms, self.active, &mut self.finished);
+        if is_lost {
+            row.serve_in_outage(None, now_ms, self.active, &mut self.finished);
         }
-        row.expire(now_ms, lost_since.is_some(), &mut self.finished);
+        row.expire(now_ms, is_lost, &mut self.finished);
         row.look(now_ms);
         self.attend(pool, now_ms);
         self.forget_if_idle(pool, now_ms);
     }
 
-    fn serve_in_outage(&mut self, pool: PoolId, lost_since: u64, now_ms: u64) {
+    fn serve_in_outage(&mut self, pool: PoolId, lost_since: Option<u64>, now_ms: u64) {
         if let Some(row) = self.pools.get_mut(&pool) {
             row.serve_in_outage(lost_since, now_ms, self.active, &mut self.finished);
         }

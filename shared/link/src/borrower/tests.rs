@@ -177,17 +177,145 @@ fn without_a_controller_leases_go_on_and_others_hear_that_it_is_away() {
         assert!(results(&mut borrower).is_empty(), "{now}");
         now = borrower.next_wake().unwrap().max(now + 1);
     }
-    borrower.tick(1_010);
+    if let Some(batch) = borrower.tick(1_010) {
+        borrower.lost(batch.sequence, 1_010);
+    }
     assert_eq!(results(&mut borrower), [(1, Err(Denied::Unreachable))]);
-    borrower.wait(WaiterId(2), other(), 5, 2_000);
-    assert_eq!(results(&mut borrower), [(2, Err(Denied::Unreachable))], "nobody else waits for it");
+    // The controller may be back: when it is time, one request tries.
+    borrower.wait(WaiterId(2), other(), 5, 5_000);
+    let (sequence, _) = one(borrower.tick(5_000));
+    borrower.wait(WaiterId(3), other(), 5, 5_050);
+    assert!(results(&mut borrower).is_empty(), "an answer may come at any moment");
+    borrower.wait(WaiterId(4), other(), 5, 5_200);
+    assert_eq!(results(&mut borrower), [(4, Err(Denied::Unreachable))], "nobody else waits for no answer");
+    borrower.lost(sequence, 5_800);
+    assert_eq!(results(&mut borrower), [(2, Err(Denied::Unreachable)), (3, Err(Denied::Unreachable))]);
+    borrower.wait(WaiterId(5), other(), 5, 5_801);
+    assert_eq!(results(&mut borrower), [(5, Err(Denied::Unreachable))]);
     assert_eq!(cell.take(1, 20 * MINUTE - 1), Take::Taken { wake: false });
     assert_eq!(cell.take(1, 20 * MINUTE), Take::Short, "the lease has lapsed");
     // The controller is asked all the same, so that its return is noticed.
-    let (sequence, ask) = one(borrower.tick(3_500).or_else(|| borrower.tick(4_600)));
-    answer(&mut borrower, sequence, grant(&ask, 20), 4_601);
-    borrower.wait(WaiterId(3), other(), 5, 4_602);
-    assert_eq!(results(&mut borrower), [(3, Ok(()))]);
+    let (sequence, ask) = one(borrower.tick(6_800));
+    answer(&mut borrower, sequence, grant(&ask, 20), 6_801);
+    borrower.wait(WaiterId(6), other(), 5, 6_802);
+    assert_eq!(results(&mut borrower), [(6, Ok(()))]);
+}
+
+#[test]
+fn after_a_forgotten_outage_the_first_request_is_served() {
+    let (mut borrower, _cell) = funded(credits(), 10, 10);
+    borrower.wait(WaiterId(1), credits(), 10, 10);
+    let (sequence, _) = one(borrower.tick(10));
+    borrower.lost(sequence, 20);
+    borrower.cancel(WaiterId(1));
+    // Nobody asks for anything while the controller comes back.
+    borrower.wait(WaiterId(2), other(), 5, 60_000);
+    assert!(results(&mut borrower).is_empty());
+    let batch = borrower.tick(60_000).unwrap();
+    let grants = batch.asks.iter().map(|ask| grant(ask, 100)).collect();
+    borrower.answered(batch.sequence, &Reply { grants, active_proxies: 3 }, 60_001);
+    assert_eq!(results(&mut borrower), [(2, Ok(()))]);
+}
+
+#[test]
+fn a_stream_that_stands_again_ends_an_outage() {
+    let (mut borrower, _cell) = funded(credits(), 10, 10);
+    borrower.wait(WaiterId(1), credits(), 10, 10);
+    let mut now = 10;
+    while now < 3_000 {
+        if let Some(batch) = borrower.tick(now) {
+            borrower.lost(batch.sequence, now);
+        }
+        now = borrower.next_wake().unwrap().max(now + 1);
+    }
+    borrower.finished();
+    borrower.wait(WaiterId(2), credits(), 10, now);
+    let batch = borrower.tick(now);
+    // A call of before the connection hangs; the stream says that the controller is there.
+    borrower.connected(now + 500);
+    borrower.wait(WaiterId(3), credits(), 10, now + 500);
+    assert!(results(&mut borrower).iter().all(|(waiter, _)| *waiter != 3), "it may ask");
+    assert!(batch.is_some() || borrower.tick(now + 500).is_some());
+}
+
+#[test]
+fn a_refusal_that_an_event_has_overtaken_is_asked_about_again() {
+    for verdict in [Verdict::Exhausted, Verdict::Unknown] {
+        let mut borrower = Borrower::new();
+        borrower.wait(WaiterId(1), credits(), 10, 5);
+        let (sequence, ask) = one(borrower.tick(5));
+        // Credits were granted after the controller had answered; its stream was faster than its answer.
+        borrower.pool_event(&[credits()], 6);
+        answer(&mut borrower, sequence, refusal(&ask, verdict, 0, 0), 7);
+        assert!(results(&mut borrower).is_empty());
+        let (sequence, ask) = one(borrower.tick(7));
+        answer(&mut borrower, sequence, grant(&ask, 50), 8);
+        assert_eq!(results(&mut borrower), [(1, Ok(()))]);
+        // What is said about a later question counts.
+        borrower.wait(WaiterId(2), credits(), 500, 9);
+        let (sequence, ask) = one(borrower.tick(9));
+        answer(&mut borrower, sequence, refusal(&ask, Verdict::Exhausted, 0, 0), 10);
+        assert_eq!(results(&mut borrower).len(), 1);
+    }
+}
+
+#[test]
+fn a_pool_that_is_left_out_of_answers_is_asked_for_less_and_less_often() {
+    let mut borrower = Borrower::new();
+    let (mut now, mut asked) = (0, 0);
+    while now < 60_000 {
+        borrower.wait(WaiterId(now), credits(), 10, now);
+        if let Some(batch) = borrower.tick(now) {
+            asked += 1;
+            borrower.answered(batch.sequence, &Reply { grants: Vec::new(), active_proxies: 1 }, now);
+        }
+        borrower.finished();
+        now += 5;
+    }
+    assert!((55..=75).contains(&asked), "{asked} times in a minute");
+    // Answered once, it is a pool like any other.
+    borrower.wait(WaiterId(now), credits(), 10, now + 1_000);
+    let (sequence, ask) = one(borrower.tick(now + 1_000));
+    answer(&mut borrower, sequence, grant(&ask, 10), now + 1_001);
+    borrower.wait(WaiterId(now + 1), credits(), 10_000, now + 1_002);
+    one(borrower.tick(now + 1_002));
+}
+
+#[test]
+fn a_request_that_is_refused_does_not_make_others_borrow_more() {
+    let (mut borrower, cell) = funded(credits(), 10, 1_000);
+    borrower.wait(WaiterId(1), credits(), 50_000_000, 20);
+    let (sequence, ask) = one(borrower.tick(20));
+    answer(&mut borrower, sequence, refusal(&ask, Verdict::Exhausted, 0, 0), 21);
+    assert_eq!(results(&mut borrower).len(), 1);
+    assert_eq!(cell.last_amount(), 10);
+    while let Take::Taken { .. } = cell.take(10, 30) {}
+    borrower.wait(WaiterId(2), credits(), 10, 30);
+    let (_, ask) = one(borrower.tick(30));
+    assert!(ask.want < 1_000_000, "{}", ask.want);
+}
+
+#[test]
+fn a_quick_restart_of_the_controller_does_not_refuse_what_the_share_covers() {
+    let (mut borrower, cell) = funded(requests(), 1, 20);
+    while let Take::Taken { .. } = cell.take(1, 500) {}
+    borrower.wait(WaiterId(1), requests(), 1, 500);
+    let (sequence, ask) = one(borrower.tick(500));
+    answer(&mut borrower, sequence, Grant { remaining: 3_000, ..grant(&ask, 1) }, 501);
+    while let Take::Taken { .. } = cell.take(1, 502) {}
+    results(&mut borrower);
+    // The next owner knows nothing yet.
+    borrower.wait(WaiterId(2), requests(), 1, 600);
+    let (sequence, ask) = one(borrower.tick(600));
+    answer(&mut borrower, sequence, refusal(&ask, Verdict::Recalling, 0, 990), 601);
+    assert_eq!(results(&mut borrower), [(2, Ok(()))]);
+    // A proxy that was never told of the bucket waits for it, or says when.
+    let mut fresh = Borrower::new();
+    fresh.wait(WaiterId(1), requests(), 1, 600);
+    let (sequence, ask) = one(fresh.tick(600));
+    answer(&mut fresh, sequence, refusal(&ask, Verdict::Recalling, 0, 990), 601);
+    let why = Denied::Exhausted { affordable: 0, retry_ms: 990 };
+    assert_eq!(results(&mut fresh), [(1, Err(why))]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use domain::money::Money;
 use domain::time::Timestamp;
 
 use super::RECALL_MS;
+use crate::lease::Ask;
 
 /// How long a proxy may admit requests on what is free, counted from its last ask.
 pub const ADMIT_FOR_MS: u64 = 20 * 60_000;
@@ -22,7 +23,8 @@ pub enum LeaseLife {
     Live,
     /// Its proxy is thought dead.
     Quarantined,
-    /// Given back; records that still come are charged to the pool. This epoch may not borrow again.
+    /// Given back; records that still come are charged to the pool. This epoch borrows again only if it says that it
+    /// holds nothing of what was given back.
     Released,
 }
 
@@ -85,6 +87,12 @@ impl LeaseState {
     /// Units that are neither back nor settled.
     pub fn outstanding(&self) -> i64 {
         self.granted_total.saturating_sub(self.returned_total).saturating_sub(self.settled_total)
+    }
+
+    /// Whether the proxy says that it gave back by itself whatever the pool was given when this lease was released. Then
+    /// everything else was charged, and nothing can be spent twice.
+    pub(super) fn is_given_back(&self, ask: &Ask) -> bool {
+        ask.returned_total >= self.returned_total
     }
 
     /// What a recall may still bring: nothing where the proxy keeps nothing, or is thought dead.
@@ -206,12 +214,12 @@ pub fn is_dead(last_seen: Timestamp, up_since: Timestamp, now: Timestamp) -> boo
     now.since_us(silent_since(last_seen, up_since)) >= DEAD_AFTER_MS * 1_000
 }
 
-/// Sets a dead proxy's lease aside; none unless it is live and its proxy dead.
+/// Sets a dead proxy's lease aside; none unless it is live, something is out on it, and its proxy is dead.
 pub fn quarantine(lease: LeaseState, last_seen: Timestamp, up_since: Timestamp, now: Timestamp) -> Option<Moved> {
-    if lease.state != LeaseLife::Live || !is_dead(last_seen, up_since, now) {
+    let amount = lease.outstanding();
+    if lease.state != LeaseLife::Live || amount <= 0 || !is_dead(last_seen, up_since, now) {
         return None;
     }
-    let amount = lease.outstanding();
     let lease = LeaseState { state: LeaseLife::Quarantined, recall_keep: None, ..lease };
     Some(Moved { lease, amount, kind: EntryKind::Quarantine })
 }

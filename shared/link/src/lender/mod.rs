@@ -74,7 +74,8 @@ pub struct Decision {
     pub returned: i64,
     /// Units that were lent: available to leased.
     pub granted: i64,
-    /// Units of a lease that was set aside for dead and is alive after all: quarantine to leased.
+    /// Units of a lease that was set aside for dead and is alive after all: quarantine to leased. The row is live again
+    /// even where this is nothing.
     pub revived: i64,
     /// What is available after all this.
     pub available: i64,
@@ -139,11 +140,11 @@ struct Table {
 
 impl Table {
     fn serve(&mut self, pool: &MoneyPool, asker: &Asker, ask: &Ask) -> Verdict {
-        if self.lease.state == LeaseLife::Released {
-            // What this lease had left was given back to the pool: the process must start a new epoch.
+        let fenced = asker.epoch < asker.newest_epoch;
+        if self.lease.state == LeaseLife::Released && (fenced || !self.lease.is_given_back(ask)) {
+            // The pool was given what this process may still hold: it must start a new epoch.
             return Verdict::Fenced;
         }
-        let fenced = asker.epoch < asker.newest_epoch;
         if asker.sequence <= self.lease.sequence {
             // A message that was overtaken or doubled: it is told the totals, and changes nothing.
             return if fenced { Verdict::Fenced } else { Verdict::Granted };
@@ -164,8 +165,8 @@ impl Table {
     fn take_back(&mut self, ask: &Ask) {
         if self.lease.state == LeaseLife::Quarantined {
             self.revived = self.lease.outstanding();
-            self.lease.state = LeaseLife::Live;
         }
+        self.lease.state = LeaseLife::Live;
         // Only after a restore from a backup does the proxy know of grants that the books do not.
         self.move_out(ask.granted_total.saturating_sub(self.lease.granted_total).max(0));
         let back = ask.returned_total.saturating_sub(self.lease.returned_total).max(0);
@@ -188,7 +189,11 @@ impl Table {
         let unseen = self.lease.granted_total.saturating_sub(ask.granted_total).max(0);
         let need = ask.need.max(0).saturating_sub(unseen).max(0);
         let want = ask.want.max(0).saturating_sub(unseen).max(0);
-        self.lease.note_need(ask.need);
+        let is_affordable = need <= self.available.saturating_add(self.recallable());
+        if is_affordable {
+            // What nobody can have says nothing of what requests here need, and must not make the pool look small.
+            self.lease.note_need(ask.need);
+        }
         let direct = self.is_direct();
         self.settle_direct(ask, direct);
         if direct {
@@ -201,7 +206,7 @@ impl Table {
             return Verdict::Granted;
         }
         self.mark_fullest(need.saturating_sub(self.available));
-        if self.available.saturating_add(self.recallable()) >= need { Verdict::Recalling } else { Verdict::Exhausted }
+        if is_affordable { Verdict::Recalling } else { Verdict::Exhausted }
     }
 
     /// Whether the pool is too small to share, with some slack before it is shared again.

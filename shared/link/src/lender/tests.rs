@@ -207,10 +207,47 @@ fn a_dead_proxys_lease_is_set_aside_used_revived_and_given_back() {
     assert_eq!(gone.entry(org()).map(|entry| entry.kind), Some(EntryKind::Release));
     let late = charge(Some(gone.lease.clone()), 10);
     assert_eq!(late.from_available, 10);
-    let fenced = decide(&pool(0, vec![gone.lease]), &asker(1, 9), &ask(500, 400, 1, 1), THREE, NOW);
+    let fenced = decide(&pool(0, vec![gone.lease]), &asker(1, 9), &ask(500, 379, 1, 1), THREE, NOW);
     assert_eq!((fenced.grant.verdict, fenced.returned), (Verdict::Fenced, 0));
     assert!(!is_releasable(NOW, NOW, minutes(31 + 24 * 60 - 1)));
     assert!(is_releasable(NOW, NOW, minutes(31 + 24 * 60)));
+}
+
+#[test]
+fn a_lease_with_nothing_out_is_never_dead_and_never_a_reason_for_a_fence() {
+    let days = NOW.plus_us(30 * 24 * 3_600_000_000);
+    let used_up = LeaseState { settled_total: 400, returned_total: 100, ..lease(1, 500) };
+    assert_eq!(quarantine(used_up.clone(), NOW, NOW, days), None);
+    // It may have been set aside or given back while something was out, which was charged or given back since.
+    for state in [LeaseLife::Quarantined, LeaseLife::Released] {
+        let row = LeaseState { state, ..used_up.clone() };
+        let again = decide(&pool(600_000, vec![row.clone()]), &asker(1, 1), &ask(500, 100, 10, 10), THREE, NOW);
+        assert_eq!((again.grant.verdict, again.granted, again.revived), (Verdict::Granted, 10, 0));
+        assert_eq!(again.lease.state, LeaseLife::Live);
+        let old = Asker { newest_epoch: BootEpoch(2), ..asker(1, 1) };
+        let fenced = decide(&pool(600_000, vec![row]), &old, &ask(500, 100, 10, 10), THREE, NOW);
+        assert_eq!(fenced.grant.verdict, Verdict::Fenced, "a life that was replaced stays so");
+    }
+    // 20 were given back for a dead proxy that has returned 15 of them by itself since: 5 may be in use there.
+    let guessed = LeaseState { returned_total: 100, settled_total: 400, state: LeaseLife::Released, ..lease(1, 500) };
+    for (returned, verdict) in [(80, Verdict::Fenced), (95, Verdict::Fenced), (100, Verdict::Granted)] {
+        let said = ask(500, returned, 10, 10);
+        assert_eq!(
+            decide(&pool(600_000, vec![guessed.clone()]), &asker(1, 1), &said, THREE, NOW).grant.verdict,
+            verdict
+        );
+    }
+}
+
+#[test]
+fn a_need_that_nobody_can_meet_does_not_make_a_pool_look_small() {
+    let rows = vec![LeaseState { typical: 10, ..lease(1, 500) }];
+    let absurd = decide(&pool(100_000, rows), &asker(1, 1), &ask(500, 0, 50_000_000, 400), THREE, NOW);
+    assert_eq!((absurd.grant.verdict, absurd.lease.typical), (Verdict::Exhausted, 10));
+    assert!(!absurd.grant.direct && absurd.marks.is_empty());
+    let next = decide(&pool(100_000, vec![absurd.lease]), &asker(1, 2), &ask(500, 0, 10, 400), THREE, NOW);
+    assert!(!next.grant.direct);
+    assert_eq!(next.granted, 400);
 }
 
 #[test]

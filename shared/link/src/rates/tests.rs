@@ -28,6 +28,12 @@ fn a_new_owner_grants_nothing_while_old_chunks_may_live() {
 }
 
 #[test]
+fn the_first_owner_of_all_grants_at_once() {
+    let first = RatePools::first().ask(PER_MINUTE, &asker(1, 1), &ask(0, 0, 1, 1), 3, 0);
+    assert_eq!((first.verdict, first.granted_total), (Verdict::Granted, 1));
+}
+
+#[test]
 fn headers_show_the_limit_what_is_left_and_when_it_is_full() {
     let grant = pools().ask(PER_MINUTE, &asker(1, 1), &ask(0, 0, 1, 1), 3, 1_000);
     assert!(grant.direct, "one a second over three proxies");

@@ -59,10 +59,14 @@ pub(super) fn overlay<T: Serialize + DeserializeOwned + Default>(
     let fields = fields::<T>(prefix)?;
     let (known, unknown): (Vec<_>, Vec<_>) = variables
         .into_iter()
-        .filter(|(name, text)| name.starts_with(prefix) && !text.is_empty())
+        .filter(|(name, text)| !text.is_empty() && (name.starts_with(prefix) || meant(prefix, name, &fields).is_some()))
         .partition(|(name, _)| fields.contains_key(name));
     if !unknown.is_empty() {
-        let mut names: Vec<_> = unknown.iter().map(|(name, _)| suggest(name, fields.keys())).collect();
+        let suggested = |name: &str| match meant(prefix, name, &fields) {
+            Some(meant) => did_you_mean(name, &meant),
+            None => suggest(name, fields.keys()),
+        };
+        let mut names: Vec<_> = unknown.iter().map(|(name, _)| suggested(name)).collect();
         names.sort();
         return Err(ConfigError::UnknownVariables { names });
     }
@@ -156,9 +160,21 @@ fn pairs(text: &str) -> Result<Value, String> {
 fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
     let near = known.map(|known| (distance(name, known), known)).min();
     match near {
-        Some((distance, known)) if distance <= 3 => format!("{name} (did you mean {known}?)"),
+        Some((distance, known)) if distance <= 3 => did_you_mean(name, known),
         _ => name.to_owned(),
     }
+}
+
+/// The setting that a name without the plane's part says: `TOLLGATE_LISTEN` for `TOLLGATE_PROXY_LISTEN`. Names of ours
+/// that are no such slip belong to others.
+fn meant(prefix: &str, name: &str, fields: &BTreeMap<String, Field>) -> Option<String> {
+    let house = prefix.split_inclusive('_').next().filter(|house| *house != prefix)?;
+    let whole = format!("{prefix}{}", name.strip_prefix(house)?);
+    (!name.starts_with(prefix) && fields.contains_key(&whole)).then_some(whole)
+}
+
+fn did_you_mean(name: &str, known: &str) -> String {
+    format!("{name} (did you mean {known}?)")
 }
 
 /// Levenshtein distance in bytes; both names are short.

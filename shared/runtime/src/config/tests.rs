@@ -179,12 +179,26 @@ fn unknown_variables_of_the_plane_are_refused_by_name() {
 }
 
 #[test]
+fn a_setting_named_without_its_plane_is_refused_and_the_right_name_said() {
+    let refused = refusal(from_vars(&[("TOLLGATE_WORKERS", "3"), ("TOLLGATE_DATABASE_POOL_IDLE", "1s")]));
+    assert_eq!(
+        refused,
+        "no such setting: TOLLGATE_DATABASE_POOL_IDLE (did you mean TOLLGATE_DATA_DATABASE_POOL_IDLE?), \
+         TOLLGATE_WORKERS (did you mean TOLLGATE_DATA_WORKERS?)"
+    );
+    assert_eq!(from_vars(&[("TOLLGATE_WORKERS", "")]).unwrap().workers, 4);
+}
+
+#[test]
 fn variables_of_others_are_left_alone() {
     let others = [
         ("TOLLGATE_ADMIN_TOKEN", "t"),
         ("TOLLGATE_ADMIN_URL", "u"),
         ("TOLLGATE_FIXTURES", "f"),
         ("TOLLGATE_CONTROL_WORKERS", "9"),
+        ("TOLLGATE_KEY", "k"),
+        ("TOLLGATE_", "nothing"),
+        ("WORKERS", "9"),
         ("PATH", "/bin"),
     ];
     assert_eq!(from_vars(&others).unwrap().workers, 4);

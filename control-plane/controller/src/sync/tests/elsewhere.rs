@@ -19,13 +19,13 @@ use crate::sync::fleet::everywhere;
 const SERVER: &str = "TOLLGATE_TEST_POSTGRES";
 
 /// A database of its own, dropped at the end.
-struct Database {
+pub struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
-    fn make() -> Option<Database> {
+    pub fn make() -> Option<Database> {
         let Ok(server) = std::env::var(SERVER) else {
             eprintln!("{SERVER} is not set: PostgreSQL is left out");
             return None;
@@ -35,7 +35,7 @@ impl Database {
         Some(database)
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let (base, _) = self.server.rsplit_once('/').unwrap();
         format!("{base}/{}", self.name)
     }

@@ -12,7 +12,7 @@ use link::replica::{Delta, Replica};
 use prost::Message as _;
 use proto::convert::read_changes;
 use proto::sync::{self as wire, sync_service_client::SyncServiceClient, sync_service_server::SyncServiceServer};
-use runtime::clock::SystemClock;
+use runtime::clock::{Clock, ManualClock, SystemClock};
 use runtime::metrics::Registry;
 use runtime::seal::{IfMissing, KeySource};
 use runtime::tasks::Tasks;
@@ -41,21 +41,26 @@ impl House {
     pub async fn start() -> House {
         let folder = tempfile::tempdir().unwrap();
         let url = folder.path().join("tollgate.db").display().to_string();
-        House::begin(&url, folder).await
+        House::begin(&url, folder, Arc::new(SystemClock)).await
     }
 
     /// On a database that others may use, too.
     pub async fn start_on(url: &str) -> House {
-        House::begin(url, tempfile::tempdir().unwrap()).await
+        House::begin(url, tempfile::tempdir().unwrap(), Arc::new(SystemClock)).await
     }
 
-    async fn begin(url: &str, folder: tempfile::TempDir) -> House {
+    /// On a database that others may use, too, with a clock that moves only when told to.
+    pub async fn start_at(url: &str, clock: Arc<ManualClock>) -> House {
+        House::begin(url, tempfile::tempdir().unwrap(), clock).await
+    }
+
+    async fn begin(url: &str, folder: tempfile::TempDir, clock: Arc<dyn Clock>) -> House {
         store::migrate(url).await.unwrap();
         let app = Arc::new(
             App::new(Parts {
                 store: store::Store::open(url).await.unwrap(),
                 seal: KeySource::File(folder.path().join("master-key")).load(IfMissing::Make).unwrap(),
-                clock: Arc::new(SystemClock),
+                clock,
                 registry: Arc::new(Registry::new()),
                 root: Digest::of("root"),
                 read_your_writes: Duration::from_secs(2),

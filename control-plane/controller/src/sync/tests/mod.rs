@@ -4,6 +4,8 @@ mod calls;
 mod connection;
 mod elsewhere;
 mod house;
+mod reports;
+mod silence;
 
 use std::time::Duration;
 

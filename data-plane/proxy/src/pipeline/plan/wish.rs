@@ -94,7 +94,12 @@ impl Wish {
     /// Reads the raw `provider` object; nothing at all wishes nothing.
     pub fn read(raw: Option<&[u8]>) -> Result<Wish, Refusal> {
         let Some(raw) = raw else { return Ok(Wish::default()) };
-        serde_json::from_slice(raw).map_err(|error| refused(&error))
+        let mut wish: Wish = serde_json::from_slice(raw).map_err(|error| refused(&error))?;
+        // Clients send empty lists for what they have no opinion on.
+        for list in [&mut wish.order, &mut wish.only, &mut wish.ignore, &mut wish.quantizations] {
+            list.take_if(|names| names.is_empty());
+        }
+        Ok(wish)
     }
 
     pub fn by(&self) -> By {
@@ -151,6 +156,12 @@ mod tests {
 
     fn read(json: &str) -> Result<Wish, String> {
         Wish::read(Some(json.as_bytes())).map_err(|refusal| refusal.fault.message.into_owned())
+    }
+
+    #[test]
+    fn an_empty_list_is_no_wish() {
+        let wish = read(r#"{"order":[],"only":[],"ignore":[],"quantizations":[],"allow_fallbacks":false}"#).unwrap();
+        assert!(wish.order.is_none() && wish.only.is_none() && wish.ignore.is_none() && wish.quantizations.is_none());
     }
 
     #[test]

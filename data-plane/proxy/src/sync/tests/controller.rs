@@ -49,6 +49,8 @@ pub struct ControllerState {
     /// Answers to reports are lost while this is above nothing.
     pub lose_reports: AtomicU64,
     pub refuse_leases: AtomicBool,
+    /// What asks are answered with.
+    pub verdict: Mutex<wire::Verdict>,
     pub granted: AtomicU64,
     pub asks: latest::Sender<Vec<wire::LeaseRequest>>,
     pub secret_version: AtomicU64,
@@ -66,6 +68,7 @@ impl Controller {
                 drained: latest::Sender::default(),
                 lose_reports: AtomicU64::new(0),
                 refuse_leases: AtomicBool::new(false),
+                verdict: Mutex::new(wire::Verdict::Granted),
                 granted: AtomicU64::new(0),
                 asks: latest::Sender::default(),
                 secret_version: AtomicU64::new(1),
@@ -199,7 +202,7 @@ impl SyncService for Controller {
             self.state.granted.fetch_add(more as u64, Ordering::SeqCst);
             wire::Grant {
                 pool: ask.pool,
-                verdict: wire::Verdict::Granted.into(),
+                verdict: (*self.state.verdict.lock().unwrap()).into(),
                 granted_total: ask.granted_total + more,
                 admit_for_ms: 60_000,
                 ..wire::Grant::default()

@@ -235,6 +235,26 @@ async fn money_is_lent_to_whoever_waits_and_given_back_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_fenced_process_says_so_and_leaves_at_once() {
+    let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
+    controller.holds(2, everything());
+    let (address, _server) = controller.serve("127.0.0.1:0").await;
+    let proxy = Proxy::start(folder.path(), address);
+    proxy.ready().await;
+    let pool = PoolId::Credits(org().id);
+    assert_eq!(within_limit(proxy.link.funds.request(pool, 500)).await, Ok(()));
+    assert!(!proxy.link.status.is_fenced());
+    *controller.state.verdict.lock().unwrap() = wire::Verdict::Fenced;
+    let refused = within_limit(proxy.link.funds.request(pool, 50_000_000)).await;
+    assert_eq!(refused, Err(::link::cell::Denied::Fenced));
+    within_limit(proxy.link.status.fenced()).await;
+    // What is left here will not be heard of any more: nobody waits for that.
+    let begun = std::time::Instant::now();
+    proxy.leave().await;
+    assert!(begun.elapsed() < LIMIT / 2, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_the_controller_nobody_is_told_that_money_is_used_up() {
     let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
     controller.holds(2, everything());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use domain::pools::PoolId;
 
 use super::local::{Share, Told};
-use super::{Finished, WaiterId};
+use super::{Finished, REASK_MS, RETRY_MAX_MS, WaiterId};
 use crate::cell::Cell;
 use crate::lease::{Ask, Grant, Verdict};
 use sizing::{FORGET_MS, FORGET_RATE_MS, IDLE_MS, PARKED_MS};
@@ -58,6 +58,11 @@ pub(super) struct Pool {
     owed: bool,
     /// The last verdict while somebody waits.
     verdict: Option<Verdict>,
+    /// When something last happened to the pool: what was asked before that is no news.
+    event_at: Option<u64>,
+    /// Answers leave this pool out: not before this is it asked for again, and the pause grows.
+    not_before: u64,
+    pause_ms: u64,
     admit_until: u64,
     renewed_at: u64,
     /// Units a second, lately.
@@ -74,6 +79,8 @@ pub(super) struct Pool {
     capped_at: Option<u64>,
     /// What the controller said of a rate pool; none before the first grant.
     told: Option<Told>,
+    /// It was an owner who knew the bucket, not one that has just started.
+    is_told_whole: bool,
     share: Share,
     pub queued: Option<u64>,
     pub timer: Option<u64>,
@@ -99,6 +106,9 @@ impl Pool {
             leaving: false,
             owed: false,
             verdict: None,
+            event_at: None,
+            not_before: 0,
+            pause_ms: 0,
             admit_until: 0,
             renewed_at: now_ms,
             rate: 0,
@@ -108,6 +118,7 @@ impl Pool {
             is_thin: false,
             capped_at: None,
             told: None,
+            is_told_whole: false,
             share: Share::default(),
             queued: None,
             timer: None,
@@ -123,7 +134,6 @@ impl Pool {
     }
 
     pub(super) fn push(&mut self, waiter: Waiter) {
-        self.cell.note_use(waiter.need, waiter.since);
         if self.waiters.is_empty() {
             self.verdict = None;
         }
@@ -142,9 +152,22 @@ impl Pool {
     }
 
     /// Something happened to the pool, or the controller is back: refusals and short grants are forgotten.
-    pub(super) fn forget_refusals(&mut self) {
+    pub(super) fn forget_refusals(&mut self, now_ms: u64) {
         self.cell.allow();
         self.capped_at = None;
+        self.event_at = Some(now_ms);
+    }
+
+    /// An answer did not speak of this pool, though it was asked about: it cannot be served now. Says when to ask again.
+    pub(super) fn left_out(&mut self, now_ms: u64) -> u64 {
+        self.pause_ms = (self.pause_ms * 2).clamp(REASK_MS, RETRY_MAX_MS);
+        self.not_before = now_ms.saturating_add(self.pause_ms);
+        self.not_before
+    }
+
+    /// When to ask, if there is a reason.
+    pub(super) fn ask_at(&self, now_ms: u64) -> u64 {
+        self.not_before.max(now_ms)
     }
 
     pub(super) fn leave(&mut self) {
@@ -247,6 +270,7 @@ impl Pool {
         finished: &mut Vec<Finished>,
     ) -> Option<u64> {
         self.heard = self.heard.max(asked.returned);
+        (self.not_before, self.pause_ms) = (0, 0);
         if grant.verdict == Verdict::Fenced {
             return None;
         }
@@ -275,6 +299,7 @@ impl Pool {
             if grant.verdict != Verdict::Unknown {
                 if !is_new_owner || self.told.is_none() {
                     self.told = Some(Told::by(grant, now_ms));
+                    self.is_told_whole = !is_new_owner;
                 }
                 self.cell.show_rate(grant.limit, grant.remaining, now_ms.saturating_add(grant.reset_ms));
             }
@@ -282,7 +307,9 @@ impl Pool {
         }
         self.show_flags();
         self.set_low(active);
-        self.judge(more, grant, now_ms, active, finished)
+        // What happened after the question, or at the same time, the answer may not know of.
+        let is_news = self.event_at.is_none_or(|event_at| event_at < sent_at);
+        self.judge(more, grant, is_news, now_ms, active, finished)
     }
 
     /// A new chunk replaces the old one: what is left of that goes back, so that no unit lives longer than the

@@ -41,7 +41,7 @@ impl Pool {
     pub(super) fn surplus(&self, now_ms: u64) -> i64 {
         let idle = now_ms.saturating_sub(self.cell.used_at());
         let free = self.cell.free();
-        if !self.id.is_money() || idle < IDLE_MS || free <= 0 {
+        if !self.id.is_money() || idle < IDLE_MS || free <= 0 || self.has_waiters() {
             return 0;
         }
         let float = self.float();
@@ -83,7 +83,7 @@ impl Pool {
     }
 
     pub(super) fn sample(&mut self, now_ms: u64) {
-        let used = self.granted - self.returned - self.cell.free();
+        let used = self.granted.saturating_sub(self.returned).saturating_sub(self.cell.free());
         let (then, before) = std::mem::replace(&mut self.sampled, (now_ms, used));
         if now_ms.saturating_sub(self.cell.used_at()) >= IDLE_MS {
             (self.in_use_since, self.rate, self.size) = (None, 0, self.cell.last_amount());

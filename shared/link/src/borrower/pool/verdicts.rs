@@ -13,12 +13,17 @@ impl Pool {
         &mut self,
         more: i64,
         grant: &Grant,
+        is_news: bool,
         now_ms: u64,
         active: u32,
         finished: &mut Vec<Finished>,
     ) -> Option<u64> {
         self.verdict = Some(grant.verdict);
         let soon = now_ms.saturating_add(REASK_MS);
+        if !is_news && matches!(grant.verdict, Verdict::Exhausted | Verdict::Unknown) {
+            // A refusal that an event has overtaken: who still waits asks again.
+            return self.has_reason(now_ms).then_some(now_ms);
+        }
         match grant.verdict {
             Verdict::Granted => {
                 self.cell.allow();
@@ -51,7 +56,8 @@ impl Pool {
         finished: &mut Vec<Finished>,
     ) -> Option<u64> {
         let again = now_ms.saturating_add(grant.not_before_ms.max(REASK_MS));
-        if self.share.has_begun() {
+        // An owner that has just started does not know the bucket; this proxy's share of it as it was serves on.
+        if self.share.has_begun() || (grant.not_before_ms > 0 && self.is_told_whole) {
             self.serve_from_share(now_ms, active, finished);
         } else if grant.not_before_ms > 0 {
             // A rate pool whose owner has just started says when: who cannot wait that long is told at once.
@@ -107,10 +113,17 @@ impl Pool {
         self.show_flags();
     }
 
-    /// Without the controller, rates fall to this proxy's share; money that is not here cannot be had.
+    /// Refuses a request that would wait for a controller that is gone.
+    pub(in crate::borrower) fn turn_away(&mut self, waiter: &Waiter) -> Finished {
+        self.owed = true;
+        Finished { waiter: waiter.id, pool: self.id, need: waiter.need, result: Err(Denied::Unreachable) }
+    }
+
+    /// Without the controller, rates fall to this proxy's share; money that is not here cannot be had, if it is known
+    /// since when the controller is gone.
     pub(in crate::borrower) fn serve_in_outage(
         &mut self,
-        lost_since: u64,
+        lost_since: Option<u64>,
         now_ms: u64,
         active: u32,
         finished: &mut Vec<Finished>,
@@ -121,7 +134,7 @@ impl Pool {
         self.verdict = None;
         self.owed = true;
         if self.id.is_money() {
-            if now_ms >= lost_since.saturating_add(ANSWER_DEADLINE_MS) {
+            if lost_since.is_some_and(|since| now_ms >= since.saturating_add(ANSWER_DEADLINE_MS)) {
                 self.deny_waiters(Denied::Unreachable, finished);
             }
             return;
@@ -137,6 +150,9 @@ impl Pool {
                 .share
                 .take(first.need, &told, active, now_ms)
                 .map_err(|(affordable, retry_ms)| Denied::Exhausted { affordable, retry_ms });
+            if result.is_ok() {
+                self.cell.note_use(first.need, now_ms);
+            }
             finished.push(Finished { waiter: first.id, pool: self.id, need: first.need, result });
         }
         self.show_flags();
