@@ -39,7 +39,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let running = proxy::start(settings, shutdown).await?;
     tracing::info!(metrics = %running.metrics_address(), "metrics on {}", running.metrics_address());
-    running.finished().await;
+    let ended = running.finished().await;
     guard.shutdown(Duration::from_secs(2)).await;
+    anyhow::ensure!(ended == proxy::Ended::Left, "the controller lends this process nothing any more: start it anew");
     Ok(())
 }

@@ -120,9 +120,17 @@ pub async fn data_plane(options: Options) -> Result<ExitCode, String> {
         }
         () = shutdown.signalled() => {}
     }
-    running.finished().await;
+    let ended = running.finished().await;
     telemetry.shutdown(Duration::from_secs(2)).await;
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(ended))
+}
+
+/// A proxy that the controller lends nothing any more has to be started anew, which is for whoever looks after it.
+pub fn exit_code(ended: proxy::Ended) -> ExitCode {
+    match ended {
+        proxy::Ended::Left => ExitCode::SUCCESS,
+        proxy::Ended::Fenced => ExitCode::FAILURE,
+    }
 }
 
 /// Brings the schema up to date.

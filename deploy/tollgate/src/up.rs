@@ -1,9 +1,11 @@
 //! Both planes in one process, over real sockets: the quickest way to a first answer. Makes what is missing in its data
 //! folder, and shows a key and a line that works at once.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,7 +16,7 @@ use runtime::shutdown::Shutdown;
 use serde_json::json;
 
 use crate::admin::apply;
-use crate::planes::{controller_settings, proxy_settings, unless_signalled};
+use crate::planes::{controller_settings, exit_code, proxy_settings, unless_signalled};
 use crate::ports::{Doors, Ports};
 use crate::{in_one_line, print};
 
@@ -82,7 +84,10 @@ pub async fn run(options: Options) -> Result<ExitCode, String> {
             if let Err(why) = say_ready(&options, &control, &proxies, demo.as_ref()) {
                 print::aside(why);
             }
-            shutdown.signalled().await;
+            tokio::select! {
+                () = shutdown.signalled() => {}
+                () = first_to_leave(&proxies) => shutdown.trigger("a proxy of this process came to its end"),
+            }
         }
         Some(Err(error)) => {
             control.stop().await;
@@ -90,12 +95,22 @@ pub async fn run(options: Options) -> Result<ExitCode, String> {
         }
         None => {}
     }
+    let mut code = ExitCode::SUCCESS;
     for proxy in proxies {
-        proxy.finished().await;
+        if proxy.finished().await == proxy::Ended::Fenced {
+            code = exit_code(proxy::Ended::Fenced);
+        }
     }
     control.stop().await;
     telemetry.shutdown(Duration::from_secs(2)).await;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+/// Ready when any of them goes by itself.
+async fn first_to_leave(proxies: &[proxy::Running]) {
+    let mut leaving: Vec<_> = proxies.iter().map(|proxy| Box::pin(proxy.leaving())).collect();
+    let mut any = |cx: &mut Context<'_>| leaving.iter_mut().any(|one| one.as_mut().poll(cx).is_ready());
+    poll_fn(|cx| if any(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 async fn plan(options: &Options) -> Result<Plan, String> {
