@@ -276,7 +276,7 @@ impl Table {
             granted_total: self.lease.granted_total,
             admit_for_ms: if dead_end { 0 } else { ADMIT_FOR_MS },
             direct: self.lease.direct || dead_end,
-            affordable: if dead_end { 0 } else { self.available.max(0).saturating_add(self.recallable()) },
+            affordable: if dead_end { 0 } else { self.available.saturating_add(self.recallable()).max(0) },
             // While requests hold money somewhere it may come back at any time, without an event.
             not_before_ms: if verdict == Verdict::Exhausted && something_is_out { RECALL_MS.unsigned_abs() } else { 0 },
             limit: 0,
