@@ -1,5 +1,5 @@
 //! The floor: what a proxy costs in this language when it does nothing but pass on. hyper's server, hyper-util's pooled
-//! client, tokio's usual runtime with one worker, TCP_NODELAY on both sides, bodies streamed both ways.
+//! client, one single-threaded runtime, TCP_NODELAY on both sides, bodies streamed both ways.
 //! No keys, no money, no records: whatever Tollgate costs above this is the price of being a gateway.
 
 use std::net::SocketAddr;
@@ -28,9 +28,6 @@ pub struct Options {
     /// Where to send everything.
     #[arg(long)]
     upstream: SocketAddr,
-    /// On a runtime that never leaves its thread, which is cheaper.
-    #[arg(long)]
-    pub local: bool,
 }
 
 struct Floor {

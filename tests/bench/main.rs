@@ -46,7 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    match runtime(&command).map_err(Into::into).and_then(|runtime| runtime.block_on(start(command))) {
+    match one_thread().map_err(Into::into).and_then(|thread| thread.block_on(start(command))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -65,13 +65,7 @@ async fn start(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// Every part runs on one thread, so that pinning a process to a core says all there is to say about its share of the
-/// machine. The floor has the runtime that everybody has, with one worker; `floor --local` has what Tollgate's workers
-/// have.
-fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = match command {
-        Command::Floor(options) if !options.local => tokio::runtime::Builder::new_multi_thread(),
-        _ => tokio::runtime::Builder::new_current_thread(),
-    };
-    builder.worker_threads(1).enable_all().build()
+/// Every part is one thread, so that pinning a process to a core says all there is to say about its share of the machine.
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -19,10 +19,8 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub enum Kind {
     /// Straight to the mock.
     Direct,
-    /// The bare hyper proxy on tokio's usual runtime with one worker: what the bars are held against.
+    /// The bare hyper proxy.
     Floor,
-    /// The same on a single-threaded runtime: a lower floor, shown beside it.
-    FloorLocal,
     /// Debian's nginx as a plain proxy.
     Nginx,
     /// Tollgate with everything on.
@@ -30,13 +28,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: &[Self] = &[Self::Direct, Self::Floor, Self::FloorLocal, Self::Nginx, Self::Tollgate];
+    pub const ALL: &[Self] = &[Self::Direct, Self::Floor, Self::Nginx, Self::Tollgate];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Floor => "floor",
-            Self::FloorLocal => "floor-local",
             Self::Nginx => "nginx",
             Self::Tollgate => "tollgate",
         }
@@ -45,7 +42,7 @@ impl Kind {
     /// Why this one cannot be measured here, if so.
     pub fn missing(self, ground: &Ground) -> Option<String> {
         match self {
-            Self::Direct | Self::Floor | Self::FloorLocal => None,
+            Self::Direct | Self::Floor => None,
             Self::Nginx => {
                 nginx::find().is_none().then(|| "nginx is not installed (apt-get install nginx-light)".into())
             }
@@ -59,7 +56,7 @@ impl Kind {
     pub async fn start(self, ground: &Ground) -> Result<Target> {
         let target = match self {
             Self::Direct => Target::plain(self, ground.upstream, None),
-            Self::Floor | Self::FloorLocal => start_floor(self, ground)?,
+            Self::Floor => start_floor(ground)?,
             Self::Nginx => nginx::start(ground)?,
             Self::Tollgate => tollgate::start(ground).await?,
         };
@@ -124,14 +121,11 @@ impl Target {
     }
 }
 
-fn start_floor(kind: Kind, ground: &Ground) -> Result<Target> {
+fn start_floor(ground: &Ground) -> Result<Target> {
     let address = free_port()?;
     let mut command = pinned(ground.target_core, &ground.bench);
     command.args(["floor", "--listen", &address.to_string(), "--upstream", &ground.upstream.to_string()]);
-    if kind == Kind::FloorLocal {
-        command.arg("--local");
-    }
-    Ok(Target::plain(kind, address, Some(Process::start(kind.name(), command, &ground.folder)?)))
+    Ok(Target::plain(Kind::Floor, address, Some(Process::start("floor", command, &ground.folder)?)))
 }
 
 /// A loopback port that was free a moment ago.
