@@ -23,7 +23,7 @@ pub struct Corpus {
 pub fn drive(name: &'static str, corpus: &Corpus, mut target: impl FnMut(&[u8])) {
     assert!(!corpus.inputs.is_empty(), "{name} has no corpus");
     let seconds = std::env::var("TOLLGATE_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
-    let seed = std::env::var("TOLLGATE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = std::env::var("TOLLGATE_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| if seconds > 10 { rand::random() } else { 20_261_121 });
     println!("{name}: seed {seed}, {seconds} s, {} inputs", corpus.inputs.len());
     let mut random = StdRng::seed_from_u64(seed);

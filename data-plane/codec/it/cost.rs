@@ -1,8 +1,4 @@
-//! What passing costs. Allocations are counted, and where there must be none a test says so; times are only printed:
-//! `cargo test --release -p tollgate-codec -- --ignored --nocapture timing`.
-
-use std::hint::black_box;
-use std::time::Instant;
+//! What passing costs, in allocations; times are the bench's business.
 
 use bytes::Bytes;
 use codec::{AnswerEdits, Bridge, Dialect, Pricer, Receipt, RequestEdits, Segments, StreamPass, Whole};
@@ -40,8 +36,6 @@ fn request(size: usize, sentence: &str) -> Bytes {
 const PROSE: &str = r"The quick brown fox jumps over the lazy dog, then rests in the warm shade.\n";
 const QUOTES: &str =
     r#"The toll keeper wrote: \"one more carriage, two horses, paid in full\"; then the rain came back.\n"#;
-const CODE: &str = r#"    for (at, byte) in text.iter() {\n        print(\"{}: {}\", at, byte);\n    }\n\n"#;
-const GERMAN: &str = r"Zwölf größere Äpfel fielen übermütig in den Bach, und niemand hörte es.\n";
 
 const WHOLE: &[u8] = br#"{"id":"chatcmpl-D8EA5fF3qB9JXQ0fMSoKp3Li7ab0g","object":"chat.completion","created":1770853433,"model":"gpt-4.1-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":"Four plus four is eight, and eight plus eight is sixteen.","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":14,"total_tokens":33,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default","system_fingerprint":"fp_a127cc0295"}"#;
 
@@ -102,36 +96,4 @@ fn a_large_request_costs_little_more_than_a_small_one() {
     let body = request(1_000_000, QUOTES);
     let counted = allocation_counter::measure(|| drop(send(&body)));
     assert!(counted.count_total <= 6 && counted.bytes_total < 2_000, "{counted:?}");
-}
-
-/// Runs and prints one case.
-fn timed(name: &str, rounds: u32, mut case: impl FnMut()) {
-    let counted = allocation_counter::measure(&mut case);
-    let started = Instant::now();
-    for _ in 0..rounds {
-        case();
-    }
-    let each = started.elapsed().as_nanos() / u128::from(rounds.max(1));
-    println!("{name:<46} {each:>8} ns {:>4} allocations", counted.count_total);
-}
-
-#[test]
-#[ignore = "prints figures, checks nothing"]
-fn timing() {
-    let rounds = std::env::var("TOLLGATE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200_000);
-    let small = request(500, PROSE);
-    timed("scan and patch 500 bytes", rounds, || drop(black_box(send(black_box(&small)))));
-    for (name, sentence) in [("prose", PROSE), ("quotes", QUOTES), ("code", CODE), ("German", GERMAN)] {
-        let large = request(100_000, sentence);
-        let name = format!("scan and patch 100 kB of {name}");
-        timed(&name, rounds / 20, || drop(black_box(send(black_box(&large)))));
-    }
-    let (whole, edits) = (Bytes::from(WHOLE), edits(false));
-    timed("read and patch a whole answer of 730 bytes", rounds, || drop(black_box(answer(black_box(&whole), &edits))));
-    for (name, model) in [("nothing to change", "openai/gpt-4.1"), ("another model name", "gpt-4.1-2025-04-14")] {
-        let chunk = event(model);
-        let mut pass = warm(&chunk);
-        let name = format!("a piece of {} bytes, {name}", chunk.len());
-        timed(&name, rounds, || drop(black_box(pass.push(chunk.clone(), &mut pricer()))));
-    }
 }

@@ -34,17 +34,7 @@ impl Ink {
 
     /// A header with a number.
     pub fn number(&self, number: u64) -> HeaderValue {
-        let mut text = [b'0'; 20];
-        let (mut rest, mut from) = (number, text.len());
-        for digit in text.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            from -= 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.header(text.get(from..).unwrap_or_default()).unwrap_or_else(|| number.into())
+        self.header(itoa::Buffer::new().format(number).as_bytes()).unwrap_or_else(|| number.into())
     }
 }
 

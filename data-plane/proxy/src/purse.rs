@@ -8,6 +8,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use domain::{
@@ -15,7 +16,7 @@ use domain::{
 };
 use link::cell::{Cell, Denied, Take};
 
-use crate::{gate::Gate, pipeline::Visit, sync::Funds, worker::Worker};
+use crate::{gate::Gate, sync::Funds, worker::Worker};
 
 /// Keys remembered by one worker; a larger crowd is forgotten all at once and found again.
 const MOST: usize = 65_536;
@@ -149,10 +150,9 @@ pub(crate) struct Holds {
 
 impl Holds {
     /// Nothing yet. The period of the budget is that of the request's arrival.
-    pub fn of(purse: &Rc<Purse>, visit: &Visit) -> Holds {
-        let worker = &visit.worker;
-        let budget = purse.budget(visit.started_at, &worker.gate.link.funds);
-        let now_ms = u64::try_from(visit.body_was_there().as_millis()).unwrap_or(u64::MAX);
+    pub fn of(purse: &Rc<Purse>, worker: &Rc<Worker>, arrived: Timestamp, now: Duration) -> Holds {
+        let budget = purse.budget(arrived, &worker.gate.link.funds);
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         Holds { worker: worker.clone(), purse: purse.clone(), budget, amounts: [0; Pool::ALL.len()], now_ms }
     }
 

@@ -63,7 +63,7 @@ async fn odd_bodies_arrive_as_they_were_sent() {
     let house = House::lab().await;
     let org = house.org("100000.00").await;
     let client = house.client(0, &org.key);
-    let seed = std::env::var("TOLLGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
+    let seed = std::env::var("TOLLGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     let mut maker = odd::Maker::new(seed);
     let (count, mut progress) = (rounds(400, 10_000), Progress::of("odd bodies"));
     for round in 0..count {

@@ -76,7 +76,7 @@ pub(crate) async fn admit(
     plan: &Plan,
 ) -> Result<Ticket, Refusal> {
     let sizing = Sizing::of(&arrival.scan);
-    let mut holds = Holds::of(purse, visit);
+    let mut holds = Holds::of(purse, &visit.worker, visit.started_at, visit.body_was_there());
     let [first, ..] = &*plan.lanes else { return Err(Refusal::new(FaultCode::NoEndpoints, "No endpoint is left.")) };
     take_rates(&mut holds, &sizing, purse, first).await?;
     let output = take_money(&mut holds, &sizing, plan).await?;

@@ -90,9 +90,6 @@ impl Flusher {
     /// The thread's life: until the spool is closed and everything is written.
     pub(super) fn run(mut self) {
         self.inner.bell.listen();
-        // The first file is there before the first request, which would otherwise share its core with the making of it. What
-        // goes wrong here goes wrong again, and is told, when there is something to write.
-        self.file = self.open_file().ok();
         while !self.inner.is_closing() {
             if self.is_quiet {
                 self.rest();

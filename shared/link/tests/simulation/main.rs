@@ -1,5 +1,5 @@
 //! Lender, borrower, cells and reports play against each other in simulated time, with faults, by seeds. A seed that
-//! fails is named in the panic and replayed by `TOLLGATE_SEED=<seed>`.
+//! fails is named in the panic and replayed by `TOLLGATE_TEST_SEED=<seed>`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a game that surprises us ends")]
 
@@ -56,7 +56,7 @@ fn stormy(dice: &mut Dice) -> Rules {
 
 /// Plays seeds on as many threads as there are cores and names those that fail.
 fn play(seeds: std::ops::Range<u64>, game: impl Fn(u64) + Sync) {
-    let only = std::env::var("TOLLGATE_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let only = std::env::var("TOLLGATE_TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     if let Some(seed) = only {
         return game(seed);
     }
