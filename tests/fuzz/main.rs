@@ -7,5 +7,6 @@ mod apply_file;
 mod body;
 mod driver;
 mod key_text;
+mod reply;
 mod spool;
 mod stream;

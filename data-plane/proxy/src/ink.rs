@@ -31,11 +31,6 @@ impl Ink {
     pub fn header(&self, text: &[u8]) -> Option<HeaderValue> {
         HeaderValue::from_maybe_shared(self.write(text)).ok()
     }
-
-    /// A header with a number.
-    pub fn number(&self, number: u64) -> HeaderValue {
-        self.header(itoa::Buffer::new().format(number).as_bytes()).unwrap_or_else(|| number.into())
-    }
 }
 
 #[cfg(test)]
@@ -50,14 +45,6 @@ mod tests {
         assert_eq!(one.as_ptr().wrapping_add(one.len()), other.as_ptr());
         let long = vec![b'x'; 2 * BLOCK];
         assert_eq!(ink.write(&long), long);
-    }
-
-    #[test]
-    fn numbers_are_written_as_anybody_would() {
-        let ink = Ink::default();
-        for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
-            assert_eq!(ink.number(number), number.to_string().as_str());
-        }
     }
 
     #[test]

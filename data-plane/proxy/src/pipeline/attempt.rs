@@ -23,7 +23,7 @@ use super::{
     judge::{self, Miss, Then, Trouble, Verdict},
     plan::Plan,
     relay::{self, Relay},
-    reply::{Pieces, is_event_stream, is_identity, next, read, retry_after},
+    reply::{Pieces, is_event_stream, is_identity, read, retry_after},
     settle::{Ending, Reached, Ticket},
 };
 use crate::{
@@ -261,12 +261,11 @@ impl Attempts {
             return Err(Box::pin(self.refusal_of(lane, reply)).await);
         }
         self.ticket.reached(Reached::Accepted);
-        match (is_identity(&reply.headers), is_event_stream(&reply.headers), self.arrival.scan.stream) {
+        match (is_identity(&reply.fields), is_event_stream(&reply.fields), self.arrival.scan.stream) {
             (true, is, asked) if is == asked => {}
             (true, false, true) => return Err(Box::pin(self.no_stream(lane, reply)).await),
             _ => return Err(self.miss(lane, Trouble::BadReply, None)),
         }
-        self.visit.worker.keep_headers(reply.headers);
         match self.arrival.scan.stream {
             true => self.prime(lane, reply.body).await.map(Got::Flow),
             false => self.collect(lane, reply.body).await.map(Got::Whole),
@@ -285,9 +284,10 @@ impl Attempts {
         let sent = {
             let upstream = &self.visit.worker.upstream;
             // Pinned here, so that only a reference is moved into the limit.
-            let sending = pin!(upstream.send(&lane.target, Method::POST, lane.dialect.path, headers, body));
+            let sending = pin!(upstream.send(&lane.target, &Method::POST, lane.dialect.path, &headers, body));
             self.alarm.limit(due, sending).await
         };
+        self.visit.worker.keep_headers(headers);
         match sent {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.lost(lane, error)),
@@ -324,7 +324,7 @@ impl Attempts {
         // An error status is not billed.
         self.ticket.reached(Reached::Nothing);
         let status = reply.status.as_u16();
-        let retry_after = retry_after(&reply.headers);
+        let retry_after = retry_after(&reply.fields);
         let error = self.error_in(lane, reply.body).await;
         Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
     }
@@ -351,7 +351,7 @@ impl Attempts {
         let mut pieces = Pieces::default();
         loop {
             let due = self.due(self.visit.worker.timeouts.provider_stall.get());
-            match self.alarm.limit(due, next(&mut body)).await {
+            match self.alarm.limit(due, body.data()).await {
                 Ok(Some(Ok(data))) if pieces.len() + data.len() <= limit => pieces.add(data),
                 Ok(None) => break,
                 Ok(Some(Ok(_))) => return Err(self.miss(lane, Trouble::BadReply, None)),
@@ -383,7 +383,7 @@ impl Attempts {
         let (mut room, mut error) = (self.visit.worker.gate.settings.limits.answer.as_usize(), None);
         while pass.is_open() {
             let due = self.due(self.visit.worker.timeouts.provider_stall.get());
-            match self.alarm.limit(due, next(&mut body)).await {
+            match self.alarm.limit(due, body.data()).await {
                 Ok(Some(Ok(data))) => {
                     room = room.saturating_sub(data.len());
                     let out = pass.push(data, &mut pricer(lane.prices()));

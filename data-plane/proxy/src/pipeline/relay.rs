@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use codec::{InBand, StreamEnd, StreamPass};
 use domain::{faults::FaultCode, usage::Outcome};
-use http_body::Body as _;
 use link::cell::Denied;
 
 use super::{
@@ -136,12 +135,8 @@ impl Relay {
             self.end();
             return Poll::Ready(());
         };
-        match std::task::ready!(Pin::new(body).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    self.take(data);
-                }
-            }
+        match std::task::ready!(body.poll_data(cx)) {
+            Some(Ok(data)) => self.take(data),
             // How it broke is not the client's business; what came before it is judged.
             Some(Err(_)) | None => self.end(),
         }
@@ -255,8 +250,8 @@ impl Relay {
         let Some(mut body) = self.body.take() else { return };
         let mut room = REST_MOST;
         loop {
-            match Pin::new(&mut body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => room = room.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+            match body.poll_data(cx) {
+                Poll::Ready(Some(Ok(data))) => room = room.saturating_sub(data.len()),
                 Poll::Ready(Some(Err(_)) | None) => return,
                 Poll::Pending => break,
             }
@@ -268,8 +263,8 @@ impl Relay {
         let due = self.visit.worker.alarms.at(REST_PATIENCE);
         tokio::task::spawn_local(async move {
             let rest = async {
-                while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                    room = room.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                while let Some(Ok(data)) = body.data().await {
+                    room = room.saturating_sub(data.len());
                     if room == 0 {
                         break;
                     }

@@ -6,7 +6,6 @@ use std::{io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
-use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -62,8 +61,8 @@ async fn ask_a_stranger(worker: &Worker) -> io::Result<()> {
         let Ok(target) = worker.upstream.target(&format!("http://{address}")) else { return };
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let body = Bytes::from_static(ASKED).into();
-        if let Ok(reply) = worker.upstream.send(&target, Method::POST, "/rehearsal", headers, body).await {
-            let _ = reply.body.collect().await;
+        if let Ok(mut reply) = worker.upstream.send(&target, &Method::POST, "/rehearsal", &headers, body).await {
+            while let Some(Ok(_)) = reply.body.data().await {}
         }
     };
     tokio::join!(answering, asking).0

@@ -9,21 +9,21 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use codec::Segments;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-use super::body::{HttpBody, ReplyBody, Segments};
+use super::body::{HttpBody, ReplyBody};
 use super::connect::{Connector, Proxy};
 use super::dns::Dns;
-use super::line::{Count, Line};
+use super::line::{Count, Line, Opening};
 use super::pool::Pool;
+use super::reading::Fields;
 use super::{Error, UpstreamError, echo};
 use crate::config::UpstreamSettings;
-use crate::ink::Ink;
 
 /// How often unused connections are looked at.
 const REAP_EVERY: Duration = Duration::from_secs(10);
-/// Request targets that one provider remembers ready-made.
+/// Paths that one provider remembers ready-made.
 const ROUTES: usize = 16;
 
 /// Scheme, host and port: who shares connections.
@@ -107,20 +107,23 @@ struct HttpPlace {
     authority: HeaderValue,
     base_path: Box<str>,
     pool: Pool,
-    routes: RefCell<Vec<(Box<str>, Uri)>>,
+    paths: RefCell<Vec<(Box<str>, Rc<str>)>>,
 }
 
 impl HttpPlace {
-    fn uri(&self, route: &str) -> Result<Uri, UpstreamError> {
-        if let Some((_, uri)) = self.routes.borrow().iter().find(|(known, _)| &**known == route) {
-            return Ok(uri.clone());
+    /// The path of a route, as it stands in a request line.
+    fn path(&self, route: &str) -> Result<Rc<str>, UpstreamError> {
+        if let Some((_, path)) = self.paths.borrow().iter().find(|(known, _)| &**known == route) {
+            return Ok(path.clone());
         }
-        let uri = Uri::try_from(format!("{}{route}", self.base_path)).map_err(|_| UpstreamError::Route)?;
-        let mut routes = self.routes.borrow_mut();
-        if routes.len() < ROUTES {
-            routes.push((route.into(), uri.clone()));
+        let path = format!("{}{route}", self.base_path);
+        Uri::try_from(&path).map_err(|_| UpstreamError::Route)?;
+        let path: Rc<str> = path.into();
+        let mut paths = self.paths.borrow_mut();
+        if paths.len() < ROUTES {
+            paths.push((route.into(), path.clone()));
         }
-        Ok(uri)
+        Ok(path)
     }
 }
 
@@ -129,7 +132,7 @@ pub struct Reply {
     /// The provider's status.
     pub status: StatusCode,
     /// The provider's headers.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// Read to its end, it gives the connection back; dropped before, it closes it.
     pub body: ReplyBody,
 }
@@ -143,13 +146,12 @@ pub struct Upstream {
 struct Inner {
     shared: Shared,
     pools: RefCell<HashMap<Key, Pool>>,
-    ink: Ink,
 }
 
 impl Upstream {
     /// To be called inside the worker's runtime, which also reaps unused connections.
     pub fn new(shared: Shared) -> Upstream {
-        let inner = Rc::new(Inner { shared, pools: RefCell::default(), ink: Ink::default() });
+        let inner = Rc::new(Inner { shared, pools: RefCell::default() });
         tokio::task::spawn_local(reap(Rc::downgrade(&inner)));
         Upstream { inner }
     }
@@ -187,7 +189,7 @@ impl Upstream {
             authority: HeaderValue::from_str(authority).ok()?,
             base_path: base_path.into(),
             pool: self.pool(&key),
-            routes: RefCell::default(),
+            paths: RefCell::default(),
         })
     }
 
@@ -206,37 +208,31 @@ impl Upstream {
     pub async fn send(
         &self,
         target: &Target,
-        method: Method,
+        method: &Method,
         route: &str,
-        mut headers: HeaderMap,
-        body: codec::Segments,
+        headers: &HeaderMap,
+        mut body: Segments,
     ) -> Result<Reply, UpstreamError> {
         let place = match &target.inner.place {
-            Place::Echo => return Ok(echo::answer(&method, route, body.parts())),
+            Place::Echo => return Ok(echo::answer(method, route, body.parts())),
             Place::Http(place) => place,
         };
-        let body = Segments::new(body);
-        headers.insert(HOST, place.authority.clone());
-        headers.insert(CONTENT_LENGTH, self.inner.ink.number(body.left()));
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = place.uri(route)?;
-        *request.headers_mut() = headers;
+        let path = place.path(route)?;
         loop {
             let mut line = match place.pool.take() {
                 Some(line) => line,
                 None => self.connect(place).await?,
             };
-            let is_used = line.is_used;
-            match line.send(request).await {
-                Ok(response) => {
-                    let (head, incoming) = response.into_parts();
-                    let body = ReplyBody::Http(HttpBody::new(incoming, line, place.pool.clone()));
-                    return Ok(Reply { status: head.status, headers: head.headers, body });
+            let is_used = line.is_used();
+            line.load((method, &path), &place.authority, headers, body);
+            match line.send().await {
+                Ok(Opening { head, first }) => {
+                    let body = ReplyBody::Http(HttpBody::new(first, line, place.pool.clone()));
+                    return Ok(Reply { status: head.status, fields: head.fields, body });
                 }
-                Err(failed) => match failed.request {
-                    Some(unsent) if is_used => request = unsent,
-                    _ => return Err(failed.error),
+                Err(error) => match line.unload() {
+                    Some(unsent) if is_used => body = unsent,
+                    _ => return Err(error),
                 },
             }
         }
@@ -248,7 +244,7 @@ impl Upstream {
         let connecting = shared.connector.connect(&place.host, place.port, place.is_tls);
         let deadline = shared.settings.connect_timeout.get();
         let stream = tokio::time::timeout(deadline, connecting).await.map_err(|_| UpstreamError::ConnectTimeout)??;
-        Line::open(stream, count).await
+        Ok(Line::new(stream, count))
     }
 }
 

@@ -5,13 +5,13 @@
 //! messages, the answer its own. `max_tokens` and `max_completion_tokens` cut the answer and give `length`.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::body::ReplyBody;
 use super::client::Reply;
+use super::reading::Fields;
 
 /// The base URL that leads here.
 pub(super) const BASE_URL: &str = "echo://local";
@@ -22,27 +22,15 @@ const CHOICES: u64 = 128;
 /// The body of an answer that is all there.
 pub struct EchoBody {
     parts: std::vec::IntoIter<Bytes>,
-    left: u64,
 }
 
 impl EchoBody {
     fn new(parts: Vec<Bytes>) -> EchoBody {
-        let left = parts.iter().map(|part| part.len() as u64).sum();
-        EchoBody { parts: parts.into_iter(), left }
+        EchoBody { parts: parts.into_iter() }
     }
 
     pub(super) fn next(&mut self) -> Option<Bytes> {
-        let part = self.parts.next()?;
-        self.left = self.left.saturating_sub(part.len() as u64);
-        Some(part)
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.left == 0
-    }
-
-    pub(super) fn left(&self) -> u64 {
-        self.left
+        self.parts.next()
     }
 }
 
@@ -231,9 +219,9 @@ fn split_words(text: &str) -> Vec<String> {
 }
 
 fn reply(status: StatusCode, content_type: &'static str, parts: Vec<Bytes>) -> Reply {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    Reply { status, headers, body: ReplyBody::Echo(EchoBody::new(parts)) }
+    let mut fields = Fields::default();
+    fields.add("content-type", content_type.as_bytes());
+    Reply { status, fields, body: ReplyBody::Echo(EchoBody::new(parts)) }
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
@@ -281,7 +269,6 @@ mod tests {
             assert!(!part.is_empty());
             bytes.extend_from_slice(&part);
         }
-        assert!(body.is_over());
         (reply.status, String::from_utf8(bytes).unwrap())
     }
 

@@ -1,69 +1,33 @@
-//! One HTTP/1 connection, driven by the request that uses it: no task of its own, so no second wake-up for each piece
-//! of an answer. While it is polled, its own wake-ups are noted instead of scheduling the task again.
+//! One HTTP/1 connection to a provider, driven by the request that uses it: no task of its own, so no second wake-up for
+//! each piece of an answer, and no buffer of its own, so that one that waits costs next to nothing.
+//! Never reads what passes; that is for the codec. Next room: `reading`, for what comes back.
 
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use http::Request;
-use hyper::Response;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use codec::Segments;
+use http::{HeaderMap, HeaderValue, Method};
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::UpstreamError;
-use super::body::Segments;
+use super::reading::{Head, Reading};
 use super::stream::Stream;
 
-/// The largest head of an answer, and the largest read or unflushed write, in bytes.
-const BUFFER: usize = 128 * 1024;
-/// How often in one poll the connection may ask to be polled again.
-const ROUNDS: usize = 4;
+/// What is read at once at most, in bytes.
+const ROOM: usize = 64 * 1024;
+/// Pieces of a request that are written at once at most.
+const SLICES: usize = 16;
 
-/// The waker that a connection sees: the same for its whole life, whoever drives it.
-pub(super) struct Wakes {
-    task: Mutex<Waker>,
-    /// The driver is looking anyway.
-    is_muted: AtomicBool,
-    was_called: AtomicBool,
-}
-
-impl Wakes {
-    fn new() -> Arc<Wakes> {
-        Arc::new(Wakes {
-            task: Mutex::new(Waker::noop().clone()),
-            is_muted: AtomicBool::new(false),
-            was_called: AtomicBool::new(false),
-        })
-    }
-
-    /// For looking without waiting.
-    pub(super) fn nobody() -> Context<'static> {
-        Context::from_waker(Waker::noop())
-    }
-
-    fn set_task(&self, waker: &Waker) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if !task.will_wake(waker) {
-            task.clone_from(waker);
-        }
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_muted.load(Ordering::Acquire) {
-            self.was_called.store(true, Ordering::Release);
-        } else {
-            self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
-        }
-    }
+thread_local! {
+    /// Where the connections of a worker read to, each before it hands on what it found.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; ROOM].into());
 }
 
 /// Counts a connection for as long as it lives.
@@ -86,119 +50,225 @@ impl Drop for Count {
 
 /// One connection.
 pub(super) struct Line {
-    sender: SendRequest<Segments>,
-    connection: Pin<Box<Connection<TokioIo<Stream>, Segments>>>,
-    wakes: Arc<Wakes>,
-    waker: Waker,
-    /// The connection has ended and must not be polled again.
-    is_over: bool,
+    stream: Stream,
+    sending: Sending,
+    reading: Reading,
+    /// What broke behind data that was handed on.
+    broken: Option<UpstreamError>,
+    /// Something came that belongs to no answer.
+    has_extra: bool,
     /// It has carried a request before.
-    pub(super) is_used: bool,
+    is_used: bool,
     /// How long it has been idle, as far as the pool has looked.
     pub(super) idle_for: Duration,
     _count: Count,
 }
 
-/// What became of sending a request.
-pub(super) struct NotSent {
-    pub(super) error: UpstreamError,
-    /// There when not a byte of it went out.
-    pub(super) request: Option<Request<Segments>>,
+/// A request on its way out.
+#[derive(Default)]
+struct Sending {
+    head: Vec<u8>,
+    body: Segments,
+    /// Bytes of both that are written, and all of them.
+    written: usize,
+    length: usize,
+    is_flushed: bool,
+    /// The other side takes no more of it.
+    is_refused: bool,
+}
+
+impl Sending {
+    /// What is still to be written.
+    fn rest(&self) -> SmallVec<[IoSlice<'_>; SLICES]> {
+        let mut skipped = self.written;
+        let pieces = std::iter::once(&self.head[..]).chain(self.body.parts().iter().map(|part| &part[..]));
+        let rest = pieces.filter_map(|piece| {
+            let skips = skipped.min(piece.len());
+            skipped -= skips;
+            piece.get(skips..).filter(|piece| !piece.is_empty()).map(IoSlice::new)
+        });
+        rest.take(SLICES).collect()
+    }
 }
 
 impl Line {
-    /// Speaks HTTP/1 over a connected stream.
-    pub(super) async fn open(stream: Stream, count: Count) -> Result<Line, UpstreamError> {
-        // The parser's own limit of 100 headers stays: with a limit of ours it would clear a table for each answer.
-        let handshake = Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.map_err(|_| UpstreamError::Protocol)?;
-        let wakes = Wakes::new();
-        let waker = Waker::from(wakes.clone());
-        let connection = Box::pin(connection);
-        Ok(Line {
-            sender,
-            connection,
-            wakes,
-            waker,
-            is_over: false,
+    /// A connection over a stream that was just connected.
+    pub(super) fn new(stream: Stream, count: Count) -> Line {
+        Line {
+            stream,
+            sending: Sending::default(),
+            reading: Reading::default(),
+            broken: None,
+            has_extra: false,
             is_used: false,
             idle_for: Duration::ZERO,
             _count: count,
-        })
+        }
     }
 
-    /// Polls something of this connection together with the connection. `poll` gets a function that drives it and says
-    /// whether it has ended, and the context to poll with.
-    pub(super) fn poll_with<T>(
+    /// Takes a request that is to be sent next. Host and length are set here.
+    pub(super) fn load(
         &mut self,
-        cx: &mut Context<'_>,
-        mut poll: impl FnMut(&mut dyn FnMut(&mut Context<'_>) -> bool, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        self.wakes.set_task(cx.waker());
-        let (connection, is_over) = (&mut self.connection, &mut self.is_over);
-        let mut drive = |cx: &mut Context<'_>| {
-            if !*is_over && connection.as_mut().poll(cx).is_ready() {
-                *is_over = true;
-            }
-            *is_over
-        };
-        let mut own = Context::from_waker(&self.waker);
-        for _ in 0..ROUNDS {
-            self.wakes.was_called.store(false, Ordering::Release);
-            self.wakes.is_muted.store(true, Ordering::Release);
-            let polled = poll(&mut drive, &mut own);
-            self.wakes.is_muted.store(false, Ordering::Release);
-            // A wake-up while it was muted came from what was just polled, and the next poll drives it anyway.
-            if polled.is_ready() {
-                return polled;
-            }
-            if !self.wakes.was_called.swap(false, Ordering::AcqRel) {
-                return Poll::Pending;
+        (method, path): (&Method, &str),
+        host: &HeaderValue,
+        headers: &HeaderMap,
+        body: Segments,
+    ) {
+        let mut head = std::mem::take(&mut self.sending.head);
+        head.clear();
+        for part in [method.as_str(), " ", path, " HTTP/1.1\r\nhost: "] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        head.extend_from_slice(host.as_bytes());
+        for (name, value) in headers {
+            for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
+                head.extend_from_slice(part);
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        let length = body.len();
+        head.extend_from_slice(b"\r\ncontent-length: ");
+        head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        let length = head.len() + length;
+        self.sending = Sending { head, body, length, ..Sending::default() };
+        self.reading = Reading::default();
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Segments>) -> Result<Response<Incoming>, NotSent> {
-        let is_used = std::mem::replace(&mut self.is_used, true);
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        let answered = std::future::poll_fn(|cx| {
-            self.poll_with(cx, |drive, cx| {
-                let is_over = drive(cx);
-                match answer.as_mut().poll(cx) {
-                    Poll::Ready(answered) => Poll::Ready(Some(answered)),
-                    Poll::Pending if is_over => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                }
-            })
-        });
-        let lost = UpstreamError::Reset { sent: true, reused: is_used };
-        let Some(answered) = answered.await else { return Err(NotSent { error: lost, request: None }) };
-        answered.map_err(|mut error| {
-            let request = error.take_message();
-            let cause = error.error();
-            let error = match &request {
-                Some(_) => UpstreamError::Reset { sent: false, reused: is_used },
-                None if cause.is_parse() => UpstreamError::Protocol,
-                None => lost,
-            };
-            NotSent { error, request }
+    /// Takes back the body of a request of which not a byte was written.
+    pub(super) fn unload(&mut self) -> Option<Segments> {
+        (self.sending.written == 0).then(|| std::mem::take(&mut self.sending.body))
+    }
+
+    /// Sends what was loaded and waits for the head of its answer.
+    pub(super) async fn send(&mut self) -> Result<Opening, UpstreamError> {
+        let reused = std::mem::replace(&mut self.is_used, true);
+        let answer = std::future::poll_fn(|cx| self.poll_answer(cx)).await;
+        answer.map_err(|lost| match lost {
+            Lost::Malformed => UpstreamError::Protocol,
+            Lost::Closed => UpstreamError::Reset { sent: self.sending.written > 0, reused },
         })
     }
 
-    /// Looks whether the other side has gone, and lets the connection come to rest after an answer.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Opening, Lost>> {
+        loop {
+            self.drive(cx);
+            if self.sending.is_refused && self.sending.written == 0 {
+                return Poll::Ready(Err(Lost::Closed));
+            }
+            let head = ready!(self.poll_read(cx, |line, came| match came {
+                [] => Err(Lost::Closed),
+                came => {
+                    let Some((head, used)) = line.reading.head(came).map_err(|_| Lost::Malformed)? else {
+                        return Ok(None);
+                    };
+                    Ok(Some(Opening { head, first: line.take(came.get(used..).unwrap_or_default()) }))
+                }
+            }));
+            if let Some(opening) = head.unwrap_or(Err(Lost::Closed))? {
+                return Poll::Ready(Ok(opening));
+            }
+        }
+    }
+
+    /// The next data of the answer; none when it is over.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UpstreamError>>> {
+        loop {
+            if let Some(error) = self.broken.take() {
+                return Poll::Ready(Some(Err(error)));
+            }
+            if self.reading.is_over() {
+                return Poll::Ready(None);
+            }
+            self.drive(cx);
+            let data = ready!(self.poll_read(cx, |line, came| match came {
+                [] if line.reading.close() => Bytes::new(),
+                [] => {
+                    line.broken = Some(UpstreamError::Cut);
+                    Bytes::new()
+                }
+                came => line.take(came),
+            }));
+            match data {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Some(Ok(data))),
+                Err(_) => self.broken = Some(UpstreamError::Cut),
+            }
+        }
+    }
+
+    /// Takes bytes of the answer's body.
+    fn take(&mut self, came: &[u8]) -> Bytes {
+        if came.is_empty() {
+            return Bytes::new();
+        }
+        let mut data = Vec::with_capacity(came.len());
+        match self.reading.body(came, &mut data) {
+            Ok(used) => self.has_extra |= used < came.len(),
+            Err(_) => self.broken = Some(UpstreamError::Protocol),
+        }
+        data.into()
+    }
+
+    /// Writes what can be written of the request. One that is refused may all the same have been answered, with the reason.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.sending.is_flushed && !self.sending.is_refused {
+            let sent = self.poll_send(cx);
+            self.sending.is_refused = matches!(sent, Poll::Ready(Err(_)));
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sending.written < self.sending.length {
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &self.sending.rest()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sending.written += written;
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.sending.is_flushed = true;
+        self.sending.body = Segments::default();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once, and gives what came to `then`; nothing came when the other side has closed.
+    fn poll_read<T>(&mut self, cx: &mut Context<'_>, then: impl FnOnce(&mut Self, &[u8]) -> T) -> Poll<io::Result<T>> {
+        READ.with_borrow_mut(|room| {
+            let mut room = ReadBuf::new(room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+            Poll::Ready(Ok(then(self, room.filled())))
+        })
+    }
+
+    /// Whether all of the answer was read.
+    pub(super) fn is_over(&self) -> bool {
+        self.reading.is_over() && self.broken.is_none()
+    }
+
+    /// Whether it can carry another request after this answer.
+    pub(super) fn is_fit(&self) -> bool {
+        self.is_over() && self.reading.is_kept() && self.sending.is_flushed && !self.has_extra
+    }
+
+    /// Whether it has carried a request before.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// Looks whether the other side is still there and has said nothing since.
     pub(super) fn is_free(&mut self) -> bool {
-        let _ = self.poll_with(&mut Wakes::nobody(), |drive, cx| {
-            drive(cx);
-            Poll::<()>::Pending
-        });
-        !self.is_over && self.sender.is_ready()
+        self.poll_read(&mut Context::from_waker(Waker::noop()), |_, _| ()).is_pending()
     }
 }
 
-/// An answer that ended before it was whole.
-pub(super) fn cut(error: &hyper::Error) -> UpstreamError {
-    if error.is_parse() { UpstreamError::Protocol } else { UpstreamError::Cut }
+/// The head of an answer, with the data that came with it.
+pub(super) struct Opening {
+    pub(super) head: Head,
+    pub(super) first: Bytes,
+}
+
+/// Why there is no answer.
+enum Lost {
+    Malformed,
+    Closed,
 }

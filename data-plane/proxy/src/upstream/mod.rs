@@ -10,6 +10,7 @@ mod dns;
 mod echo;
 mod line;
 mod pool;
+pub mod reading;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -41,8 +41,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose answer was read to its end. Whether it is fit for another is seen when it is taken: looked
-    /// at now, it would ask for a new buffer, since the answer still lies in the one it has.
+    /// Keeps a connection whose answer was read to its end.
     pub(super) fn give_back(&self, mut line: Line) {
         line.idle_for = Duration::ZERO;
         let mut idle = self.inner.idle.borrow_mut();
