@@ -103,16 +103,20 @@ impl Flusher {
         self.finish();
     }
 
-    fn rest(&mut self) {
+    /// Sleeps until it is called, or for a while.
+    pub(super) fn rest(&mut self) {
         self.inner.bell.set_asleep(true);
         self.look_for_rings();
         if !self.is_called() && !self.inner.is_closing() {
             std::thread::park_timeout(REST);
+            // Whoever called may be new; unseen, it would be served at once, while it still has its hands full itself.
+            self.look_for_rings();
         }
         self.inner.bell.set_asleep(false);
     }
 
-    fn is_called(&self) -> bool {
+    /// Whether something waits to be written.
+    pub(super) fn is_called(&self) -> bool {
         self.rings.iter().any(|ring| !ring.is_empty())
     }
 

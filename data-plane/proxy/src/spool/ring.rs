@@ -81,6 +81,11 @@ impl Bell {
         self.asleep.store(asleep, Ordering::SeqCst);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::SeqCst)
+    }
+
     /// Wakes the thread if it said that it sleeps.
     pub(super) fn ring(&self) {
         // Looking first keeps the line shared between workers while the thread is awake.

@@ -10,10 +10,6 @@ use super::line::Line;
 use super::pool::Pool;
 
 /// An answer body. Read to its end, it gives its connection back; dropped before, it closes it.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are the large one, and a box would cost an allocation for each"
-)]
 pub enum ReplyBody {
     /// From a provider.
     Http(HttpBody),
@@ -44,12 +40,12 @@ pub struct HttpBody {
     /// What came with the head.
     first: Bytes,
     /// Gone once the answer is over.
-    line: Option<Line>,
+    line: Option<Box<Line>>,
     pool: Pool,
 }
 
 impl HttpBody {
-    pub(super) fn new(first: Bytes, line: Line, pool: Pool) -> HttpBody {
+    pub(super) fn new(first: Bytes, line: Box<Line>, pool: Pool) -> HttpBody {
         let mut body = HttpBody { first, line: Some(line), pool };
         body.finish_if_over();
         body

@@ -238,13 +238,13 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, place: &HttpPlace) -> Result<Line, UpstreamError> {
+    async fn connect(&self, place: &HttpPlace) -> Result<Box<Line>, UpstreamError> {
         let shared = &self.inner.shared;
         let count = Count::take(place.pool.count(), shared.settings.max_connections).ok_or(UpstreamError::Crowded)?;
         let connecting = shared.connector.connect(&place.host, place.port, place.is_tls);
         let deadline = shared.settings.connect_timeout.get();
         let stream = tokio::time::timeout(deadline, connecting).await.map_err(|_| UpstreamError::ConnectTimeout)??;
-        Ok(Line::new(stream, count))
+        Ok(Box::new(Line::new(stream, count)))
     }
 }
 

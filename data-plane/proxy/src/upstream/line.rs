@@ -24,6 +24,8 @@ use super::stream::Stream;
 const ROOM: usize = 64 * 1024;
 /// Pieces of a request that are written at once at most.
 const SLICES: usize = 16;
+/// A request that is shorter goes out as one piece, in bytes.
+const JOINED: usize = 4 * 1024;
 
 thread_local! {
     /// Where the connections of a worker read to, each before it hands on what it found.
@@ -67,8 +69,11 @@ pub(super) struct Line {
 /// A request on its way out.
 #[derive(Default)]
 struct Sending {
+    /// The head, and the body too where it is short: one plain write is cheaper than one of several pieces.
     head: Vec<u8>,
+    /// The body, for as long as it may be needed again.
     body: Segments,
+    is_joined: bool,
     /// Bytes of both that are written, and all of them.
     written: usize,
     length: usize,
@@ -78,7 +83,7 @@ struct Sending {
 }
 
 impl Sending {
-    /// What is still to be written.
+    /// What is still to be written of a request in pieces.
     fn rest(&self) -> SmallVec<[IoSlice<'_>; SLICES]> {
         let mut skipped = self.written;
         let pieces = std::iter::once(&self.head[..]).chain(self.body.parts().iter().map(|part| &part[..]));
@@ -130,7 +135,11 @@ impl Line {
         head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
         let length = head.len() + length;
-        self.sending = Sending { head, body, length, ..Sending::default() };
+        let is_joined = length <= JOINED;
+        if is_joined {
+            body.parts().iter().for_each(|part| head.extend_from_slice(part));
+        }
+        self.sending = Sending { head, body, is_joined, length, ..Sending::default() };
         self.reading = Reading::default();
     }
 
@@ -219,7 +228,11 @@ impl Line {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sending.written < self.sending.length {
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &self.sending.rest()))?;
+            let stream = Pin::new(&mut self.stream);
+            let written = ready!(match self.sending.head.get(self.sending.written..) {
+                Some(rest) if self.sending.is_joined => stream.poll_write(cx, rest),
+                _ => stream.poll_write_vectored(cx, &self.sending.rest()),
+            })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

@@ -16,7 +16,7 @@ pub(super) struct Pool {
 }
 
 struct Inner {
-    idle: RefCell<VecDeque<Line>>,
+    idle: RefCell<VecDeque<Box<Line>>>,
     max_idle: usize,
     /// Connections of all workers to this provider.
     count: Arc<AtomicUsize>,
@@ -32,7 +32,7 @@ impl Pool {
     }
 
     /// A connection whose other side was there a moment ago.
-    pub(super) fn take(&self) -> Option<Line> {
+    pub(super) fn take(&self) -> Option<Box<Line>> {
         loop {
             let mut line = self.inner.idle.borrow_mut().pop_back()?;
             if line.is_free() {
@@ -42,7 +42,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose answer was read to its end.
-    pub(super) fn give_back(&self, mut line: Line) {
+    pub(super) fn give_back(&self, mut line: Box<Line>) {
         line.idle_for = Duration::ZERO;
         let mut idle = self.inner.idle.borrow_mut();
         idle.push_back(line);

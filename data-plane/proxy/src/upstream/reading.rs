@@ -2,11 +2,10 @@
 //! two programs could read differently: such an answer is refused, since nobody knows where the next one begins.
 //! Pure. The bytes come from `line`; what the data means is the codec's business.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
 use http::StatusCode;
 use httparse::{ParserConfig, Response, Status};
-use smallvec::SmallVec;
 
 /// The largest head, in bytes.
 const HEAD_MOST: usize = 128 * 1024;
@@ -24,32 +23,34 @@ pub struct Malformed;
 /// The fields of a head, as they came.
 #[derive(Debug, Default)]
 pub struct Fields {
+    /// For each field the lengths of its name and of its value, and then both.
     text: Vec<u8>,
-    places: SmallVec<[(Range<u32>, Range<u32>); 16]>,
 }
 
 impl Fields {
-    /// Adds a field.
+    /// Adds a field. One that is longer than any head may be is left out.
     pub fn add(&mut self, name: &str, value: &[u8]) {
-        let place = (self.append(name.as_bytes()), self.append(value));
-        self.places.push(place);
-    }
-
-    fn append(&mut self, text: &[u8]) -> Range<u32> {
-        // Heads are bounded far below four gigabytes.
-        let from = self.text.len() as u32;
-        self.text.extend_from_slice(text);
-        from..self.text.len() as u32
-    }
-
-    fn slice(&self, place: &Range<u32>) -> &[u8] {
-        self.text.get(place.start as usize..place.end as usize).unwrap_or_default()
+        let (Ok(name_length), Ok(value_length)) = (u32::try_from(name.len()), u32::try_from(value.len())) else {
+            return;
+        };
+        for part in [&name_length.to_le_bytes(), &value_length.to_le_bytes(), name.as_bytes(), value] {
+            self.text.extend_from_slice(part);
+        }
     }
 
     /// The value of the first field of this name, in any case of letters.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let found = self.places.iter().find(|(known, _)| self.slice(known).eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|(_, value)| self.slice(value))
+        let mut rest = &self.text[..];
+        loop {
+            let (name_length, after) = rest.split_first_chunk()?;
+            let (value_length, after) = after.split_first_chunk()?;
+            let (known, after) = after.split_at_checked(u32::from_le_bytes(*name_length) as usize)?;
+            let (value, after) = after.split_at_checked(u32::from_le_bytes(*value_length) as usize)?;
+            if known.eq_ignore_ascii_case(name.as_bytes()) {
+                return Some(value);
+            }
+            rest = after;
+        }
     }
 }
 
@@ -205,7 +206,8 @@ fn parse(bytes: &[u8]) -> Result<Option<Parsed>, Malformed> {
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
     let framing = framing(response.version == Some(1), status, response.headers)?;
-    let mut fields = Fields { text: Vec::with_capacity(used), places: SmallVec::new() };
+    // The lengths take more room than the separators that they stand for.
+    let mut fields = Fields { text: Vec::with_capacity(used + 8 * response.headers.len()) };
     for field in response.headers.iter() {
         fields.add(field.name, field.value);
     }

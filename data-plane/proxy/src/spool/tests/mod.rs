@@ -450,6 +450,29 @@ fn the_thread_writes_while_a_sync_hangs_and_shows_nothing() {
 }
 
 #[test]
+fn the_first_call_of_a_new_worker_is_seen_when_the_thread_wakes() {
+    let Life { spool, mut flusher, .. } = live(&FakeDisk::default(), config());
+    let (bell, until) = (spool.inner.bell.clone(), Instant::now() + Duration::from_secs(20));
+    std::thread::scope(|scope| {
+        let called = bell.clone();
+        let thread = scope.spawn(move || {
+            called.listen();
+            flusher.rest();
+            flusher.is_called()
+        });
+        while !bell.is_asleep() {
+            assert!(Instant::now() < until, "the thread never rests");
+            std::thread::yield_now();
+        }
+        // Made only now: the thread has looked for its writers before.
+        let mut slot = spool.writer().reserve().unwrap();
+        slot.intent(intent(1));
+        assert!(thread.join().unwrap(), "it would write at once what it should gather");
+        slot.terminal(record(1));
+    });
+}
+
+#[test]
 fn a_disk_that_is_far_behind_stops_admission_until_it_has_synced() {
     let disk = FakeDisk::default();
     let mut life = live(&disk, Config { cap: 160_000, ..config() });
