@@ -29,7 +29,7 @@ pub struct Identity {
 
 /// What all workers share.
 pub(crate) struct Gate {
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub identity: Identity,
     pub clock: Arc<dyn Clock>,
     /// Snapshot, money, secrets and the controller's books.

@@ -187,7 +187,7 @@ async fn open(settings: Settings, shutdown: Shutdown) -> Result<(House, Running,
     let (primed, priming) = watch::channel(0);
     let gate = Arc::new(Gate {
         upstream: upstream::Shared::new(&settings.upstream)?,
-        settings,
+        settings: Arc::new(settings),
         identity: identity.clone(),
         clock,
         link,

@@ -10,8 +10,8 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
-use codec::{AnswerEdits, Dialect, Receipt, RequestEdits};
-use domain::{keys::Digest, pricing::cost, snapshot::Snapshot, time::Timestamp, usage::TokenUsage};
+use codec::Dialect;
+use domain::{keys::Digest, snapshot::Snapshot, time::Timestamp};
 use http::HeaderMap;
 use runtime::{clock::Clock, shutdown::Phase};
 
@@ -144,31 +144,13 @@ impl Worker {
         drop(self.view());
     }
 
-    /// Makes everything on offer ready, looks for a key, and reads and prices small answers once.
+    /// Makes everything on offer ready, and looks for a key.
     pub fn prime(&self) {
         let view = self.view();
         let nobody = Digest::of("");
         std::hint::black_box(view.snapshot.caller(&nobody, self.wall(self.gate.clock.monotonic())));
-        let entries = view.snapshot.catalogue().models().iter();
-        let lane = entries
-            .filter_map(|entry| self.offer(&view, entry.model.id.as_str()))
-            .filter_map(|offer| offer.lanes.first().cloned())
-            .last();
-        let body = Bytes::from_static(br#"{"model":"a/b","messages":[{"role":"user","content":"hi"}],"stream":true}"#);
-        let (Some(lane), Ok(scan)) = (lane, self.dialect.scan(&body)) else { return };
-        let edits = RequestEdits {
-            upstream_model: &lane.route.endpoint.upstream_model,
-            token_limit: None,
-            quirks: lane.quirks,
-        };
-        let segments = lane.bridge.request(&body, &scan, &edits);
-        let edits = AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true };
-        let mut pass = lane.bridge.stream(&edits);
-        let mut pricer =
-            |usage: &TokenUsage| Receipt { cost: cost(usage, lane.prices()), is_byok: false, upstream_cost: None };
-        let chunk = Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n");
-        std::hint::black_box((segments, pass.push(chunk, &mut pricer), pass.end(&mut pricer)));
-        let whole = Bytes::from_static(b"{\"id\":\"a\",\"model\":\"b\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}");
-        std::hint::black_box(lane.bridge.whole(whole, &edits, &mut pricer).is_ok());
+        for entry in view.snapshot.catalogue().models() {
+            drop(self.offer(&view, entry.model.id.as_str()));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The first requests of a proxy that has just started, each on a connection of its own, and then warm ones of the same
-//! kinds, one right after the other. Waits itself until the proxy is ready, so that a millisecond at most lies between that
-//! moment and the first request: time for the load and the mock to get warm again, so that only the proxy is not.
+//! kinds. Waits itself until the proxy is ready, so that a millisecond at most lies between that moment and the first
+//! request: time for the load and the mock to get warm again, so that only the proxy is not. The warm ones have the same
+//! pause before them, so that a core that was left alone for that long is not taken for a proxy that is new.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::tollgate::is_ready;
 /// Requests to the mock itself before the proxy is ready: what the load and the mock do for the first time must not be in
 /// the figures.
 const PRACTICE: u32 = 20;
-/// And once it is ready.
+/// And before each request that is looked at.
 const PRACTICE_AGAIN: u32 = 5;
 const LIMIT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -66,17 +67,20 @@ pub async fn run(options: Options) -> Result<First> {
         timed(&practice).await?;
     }
     let ready_ns = ready(options.aim.to)?;
-    for _ in 0..PRACTICE_AGAIN {
-        timed(&practice).await?;
-    }
-    let first = timed(if options.paid_first { &paid } else { &free }).await.context("the first request")?;
-    let elsewhere = timed(&elsewhere).await.context("the first request to another provider")?;
+    let rested = async |ask: &Ask| {
+        for _ in 0..PRACTICE_AGAIN {
+            timed(&practice).await?;
+        }
+        timed(ask).await
+    };
+    let first = rested(if options.paid_first { &paid } else { &free }).await.context("the first request")?;
+    let elsewhere = rested(&elsewhere).await.context("the first request to another provider")?;
     let paid_first =
-        if options.paid_first { None } else { Some(timed(&paid).await.context("the first paid request")?) };
+        if options.paid_first { None } else { Some(rested(&paid).await.context("the first paid request")?) };
     let (mut warm_free, mut warm_paid) = (Vec::new(), Vec::new());
     for _ in 0..options.warm {
-        warm_free.push(timed(&free).await?);
-        warm_paid.push(timed(&paid).await?);
+        warm_free.push(rested(&free).await?);
+        warm_paid.push(rested(&paid).await?);
     }
     Ok(First { ready_ns, first, elsewhere, paid: paid_first, warm_free, warm_paid })
 }

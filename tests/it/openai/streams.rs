@@ -107,9 +107,13 @@ async fn a_stream_that_fails_ends_in_one_error_event() {
     for ending in [Ending::Reset, Ending::Torn, Ending::Short, Ending::Error, Ending::HugeLine] {
         for prefix in ["/v1", "/api/v1"] {
             let solo = house.solo();
-            let tag = house.fake.script(Answer::of(12, 5).ending(ending));
+            let gate = Gate::default();
+            let tag = house.fake.script(Answer::of(12, 5).ending(ending).gated(&gate));
             let ask = Ask::json(&format!("{prefix}/chat/completions"), &streamed(&solo.model, &tag));
+            // What fails together with its first output is no stream yet: it fails over, and ends in a plain error.
+            gate.let_through(2);
             let open = house.client(0, &org.key).open(ask).await;
+            gate.open();
             let id = open.header("x-request-id").to_owned();
             let told = open.stream().await.rest().await;
             assert!(told.is_clean, "{ending:?} {prefix}: the HTTP body did not end as it should");

@@ -45,6 +45,35 @@ pub trait Appender: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// A disk that has nothing and keeps nothing.
+pub(super) struct Nowhere;
+
+impl Disk for Nowhere {
+    fn list(&self, _: &Path) -> io::Result<Vec<Found>> {
+        Ok(Vec::new())
+    }
+
+    fn create(&self, _: &Path) -> io::Result<Arc<dyn Appender>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn read(&self, _: &Path, _: u64, _: u64) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn sync(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn replace(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 /// The machine's disk, with the folder locked against a second process.
 pub struct RealDisk {
     _lock: FolderLock,

@@ -22,6 +22,10 @@ use super::syncer::{Answer, Asked, Syncer};
 const SLOT_BYTES: u64 = 2048;
 /// How long the thread sleeps when nobody wakes it: then it looks at the cap, or tries a failing disk again.
 const REST: Duration = Duration::from_secs(1);
+/// How long after it had something to do, and after the start, it stays awake.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long it sleeps at least while it stays awake.
+const NAP: Duration = Duration::from_millis(1);
 /// How long after an error of the disk a new file is tried.
 const RETRY: Duration = Duration::from_secs(1);
 /// Bytes that the buffer of a group keeps between groups at most.
@@ -57,6 +61,8 @@ pub(super) struct Flusher {
     asked_at: Duration,
     /// Nothing came lately.
     is_quiet: bool,
+    /// When there was something to do, or the start.
+    busy_at: Duration,
     failing: bool,
     retry_at: Duration,
 }
@@ -66,6 +72,7 @@ pub(super) fn threads(inner: Arc<Inner>) -> (Flusher, Syncer) {
     let (asked, to_sync) = channel();
     let (synced, answers) = channel();
     let syncer = Syncer::new(inner.clone(), to_sync, synced);
+    let busy_at = inner.clock.monotonic();
     let flusher = Flusher {
         inner,
         rings: Vec::new(),
@@ -79,6 +86,7 @@ pub(super) fn threads(inner: Arc<Inner>) -> (Flusher, Syncer) {
         is_syncing: false,
         asked_at: Duration::ZERO,
         is_quiet: true,
+        busy_at,
         failing: false,
         retry_at: Duration::ZERO,
     };
@@ -91,16 +99,22 @@ impl Flusher {
     pub(super) fn run(mut self) {
         self.inner.bell.listen();
         while !self.inner.is_closing() {
-            if self.is_quiet {
+            if !self.lingers() {
                 self.rest();
             }
-            if !self.is_quiet || self.is_called() {
+            if self.lingers() || self.is_called() {
                 // Gathers a group. As long as some come, nobody has to ring the bell.
-                std::thread::sleep(self.inner.config.flush);
+                std::thread::sleep(self.inner.config.flush.max(NAP));
             }
             self.turn();
         }
         self.finish();
+    }
+
+    /// Whether it looks by itself from time to time, so that nobody has to wake it: a worker that does gives up its core
+    /// in the middle of a request.
+    fn lingers(&self) -> bool {
+        self.inner.clock.monotonic() < self.busy_at + LINGER
     }
 
     /// Sleeps until it is called, or for a while.
@@ -168,6 +182,9 @@ impl Flusher {
             {
                 self.give_up_file(&error);
             }
+        }
+        if !self.is_quiet {
+            self.busy_at = now;
         }
         self.ask(now);
         self.set_admission();

@@ -188,6 +188,15 @@ impl Spool {
         Ok((spool, replay))
     }
 
+    /// A spool that keeps nothing and is never reported, for a rehearsal.
+    ///
+    /// # Errors
+    /// None that its disk could cause.
+    pub(crate) fn of_nothing(clock: Arc<dyn Clock>) -> Result<Spool, Error> {
+        let config = Config { dir: PathBuf::new(), cap: 1 << 20, segment: 1 << 20, flush: Duration::ZERO };
+        Spool::assemble(config, Arc::new(disk::Nowhere), clock).map(|(spool, ..)| spool)
+    }
+
     fn assemble(
         config: Config,
         disk: Arc<dyn Disk>,

@@ -202,6 +202,18 @@ impl Driver {
 }
 
 impl Link {
+    /// A link that leads nowhere, for a rehearsal: this is served, and nothing is lent.
+    pub(crate) fn apart(snapshot: Snapshot, clock: Arc<dyn Clock>) -> Link {
+        Link {
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            funds: Funds::new(clock.clone(), Arc::default()),
+            secrets: Secrets::default(),
+            queries: Queries::new(Duration::ZERO),
+            status: Status::new(clock),
+            leaving: Arc::default(),
+        }
+    }
+
     /// Leaves in order, after the workers are gone: gives leases back, writes and reports everything spooled, says that
     /// this epoch is over. What is not done by the deadline is done by the next start.
     pub async fn drain(&self, deadline: Duration) {
