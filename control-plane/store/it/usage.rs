@@ -1,5 +1,7 @@
 //! Usage records: booked once, found again, summed per key.
 
+use std::collections::BTreeMap;
+
 use domain::ids::{OrgScope, RequestId};
 use domain::keys::Key;
 use domain::money::Money;
@@ -127,20 +129,22 @@ async fn a_key_knows_what_it_spent(ground: &Ground) {
 async fn a_batch_is_booked_whole_or_not_at_all(ground: &Ground) {
     let (org, key) = samples::funded(&ground.store, 1, usd(10)).await;
     let (pool, proxy) = (PoolId::Credits(org.id), samples::proxy("edge-1"));
-    let records: Vec<UsageRecord> = (1..=250).map(|n| samples::record(n, &key, nano(100))).collect();
+    // More than one statement holds.
+    let records: Vec<UsageRecord> = (1..=600).map(|n| samples::record(n, &key, nano(100))).collect();
     let mut posting = samples::post(&ground.store).await;
     posting.mark(&proxy, EPOCH).await.unwrap();
     posting.pools(&[pool], Whose::Only(&proxy, EPOCH)).await.unwrap();
     posting.usage(1, &records).await.unwrap();
-    posting.charge(pool, &proxy, EPOCH, nano(25_000)).unwrap();
-    posting.advance(250, [1; 32]).unwrap();
+    posting.charge(pool, &proxy, EPOCH, nano(60_000)).unwrap();
+    posting.advance(600, [1; 32]).unwrap();
     drop(posting);
     assert!(usage::list(&ground.store, ALL(), &query(org.id)).await.unwrap().is_empty());
     assert_eq!(samples::balance(&ground.store, org.id).await.settled, Money::ZERO);
     samples::ingest(&ground.store, &proxy, 1, &records).await;
     let all = usage::list(&ground.store, ALL(), &Query { limit: 1_000, ..query(org.id) }).await.unwrap();
-    assert_eq!(all.len(), 250);
-    assert_eq!(samples::balance(&ground.store, org.id).await.settled, nano(25_000));
+    let booked: BTreeMap<u64, &UsageRecord> = all.iter().map(|booked| (booked.sequence, &booked.record)).collect();
+    assert_eq!(booked, (1..).zip(&records).collect());
+    assert_eq!(samples::balance(&ground.store, org.id).await.settled, nano(60_000));
     let entries = store::credits::entries(&ground.store, ALL(), org.id, None, 9).await.unwrap();
     assert_eq!(entries.len(), 2, "one entry for the grant and one for the whole batch");
     everything_adds_up(ground).await;

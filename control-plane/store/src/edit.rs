@@ -65,13 +65,9 @@ const HEAD: &str = "select head from revisions where one = 1";
 // postgres
 const HEAD_LOCKED: &str = "select head from revisions where one = 1 for update";
 const MOVE_HEAD: &str = "update revisions set head = $1 where one = 1 and head = $2";
-const LOG: Bulk =
-    Bulk { head: "insert into changes (revision, kind, name, urgent, removed) values", columns: 5, tail: "" };
-const AUDIT: Bulk = Bulk {
-    head: "insert into audit (revision, line, at, actor, org_id, action, target, detail) values",
-    columns: 8,
-    tail: "",
-};
+static LOG: Bulk = Bulk::new(5, "insert into changes (revision, kind, name, urgent, removed) values", "");
+static AUDIT: Bulk =
+    Bulk::new(8, "insert into audit (revision, line, at, actor, org_id, action, target, detail) values", "");
 
 impl Edit {
     pub(crate) async fn open(store: &Store, actor: Actor, now: Timestamp) -> Result<Edit> {

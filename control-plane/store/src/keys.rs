@@ -54,13 +54,13 @@ macro_rules! columns {
     };
 }
 
-const INSERT: Bulk = Bulk {
-    head: "insert into keys (id, org_id, name, digest, hint, budget_nano, budget_reset, requests_per_minute, \
+static INSERT: Bulk = Bulk::new(
+    18,
+    "insert into keys (id, org_id, name, digest, hint, budget_nano, budget_reset, requests_per_minute, \
            requests_burst, tokens_per_minute, tokens_burst, allow_models, unknown_restrictions, expires_at, disabled, \
            revoked_at, created_at, revision) values",
-    columns: 18,
-    tail: "",
-};
+    "",
+);
 const LOAD: &str = concat!("select ", columns!(), " from keys where id = $1");
 const HAS_DIGEST: &str = "select id from keys where digest = $1";
 const LIST: &str = concat!(

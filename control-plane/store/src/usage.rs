@@ -13,7 +13,7 @@ use domain::time::Timestamp;
 use domain::usage::{Outcome, TokenUsage, UsageRecord, UsageSource};
 
 use crate::edit::within;
-use crate::engine::{Arg, Bulk, Cells, Read, Row, Tx, args};
+use crate::engine::{Arg, Bulk, Cells, Read, Row, Texts, Tx, args};
 use crate::error::{Error, Result};
 use crate::keys;
 
@@ -65,13 +65,13 @@ macro_rules! columns {
     };
 }
 
-const INSERT: Bulk = Bulk { head: concat!("insert into usage (", columns!(), ") values"), columns: 41, tail: "" };
-const ADD_DAYS: Bulk = Bulk {
-    head: "insert into usage_days (key_id, day, org_id, requests, cost) values",
-    columns: 5,
-    tail: "on conflict (key_id, day) do update set requests = usage_days.requests + excluded.requests, \
+static INSERT: Bulk = Bulk::new(41, concat!("insert into usage (", columns!(), ") values"), "");
+static ADD_DAYS: Bulk = Bulk::new(
+    5,
+    "insert into usage_days (key_id, day, org_id, requests, cost) values",
+    "on conflict (key_id, day) do update set requests = usage_days.requests + excluded.requests, \
            cost = usage_days.cost + excluded.cost",
-};
+);
 const LIST: &str = concat!(
     "select ",
     columns!(),
@@ -149,27 +149,27 @@ fn read_tokens(cells: &mut Cells<'_>) -> Result<TokenUsage> {
     })
 }
 
-fn row(proxy: &ProxyId, epoch: BootEpoch, sequence: u64, now: Timestamp, record: &UsageRecord) -> Vec<Arg> {
+fn row(origin: &Origin<'_>, sequence: u64, record: &UsageRecord, texts: &mut Texts) -> Vec<Arg> {
     let tokens = &record.usage;
     args![
-        proxy,
-        epoch,
+        origin.proxy,
+        origin.epoch,
         sequence,
-        now,
+        origin.now,
         record.request,
-        record.org,
-        record.key,
+        texts.arg(record.org.write_text(&mut [0; OrgId::LEN])),
+        texts.arg(record.key.write_text(&mut [0; KeyId::LEN])),
         record.budget,
-        record.billing.name(),
+        texts.arg(record.billing.name()),
         &record.plan,
-        &record.requested_model,
+        texts.arg(&record.requested_model),
         &record.model,
         &record.provider,
         &record.endpoint,
-        record.dialect_in.as_ref(),
-        record.dialect_out.as_ref(),
+        texts.arg(&record.dialect_in),
+        texts.arg(&record.dialect_out),
         record.attempt,
-        &record.upstream_id,
+        record.upstream_id.as_str(),
         tokens.prompt,
         tokens.cache_read,
         tokens.cache_write,
@@ -180,20 +180,27 @@ fn row(proxy: &ProxyId, epoch: BootEpoch, sequence: u64, now: Timestamp, record:
         tokens.audio_output,
         tokens.images,
         tokens.web_searches,
-        record.usage_source.name(),
+        texts.arg(record.usage_source.name()),
         record.cost,
         record.held,
         record.written_off,
         record.price_version,
         record.is_byok,
-        record.outcome.name(),
-        record.finish_reason.as_ref(),
+        texts.arg(record.outcome.name()),
+        texts.arg(&record.finish_reason),
         record.status,
         record.streamed,
         record.started_at,
         record.latency_ms,
         record.ttft_ms,
     ]
+}
+
+/// What the rows of one report have in common.
+struct Origin<'a> {
+    proxy: &'a ProxyId,
+    epoch: BootEpoch,
+    now: Timestamp,
 }
 
 /// What records add to each key's days.
@@ -215,9 +222,13 @@ pub(crate) async fn insert(
     now: Timestamp,
     records: &[UsageRecord],
 ) -> Result<()> {
-    let rows = (first_sequence..).zip(records).map(|(sequence, record)| row(proxy, epoch, sequence, now, record));
-    let rows = rows.collect();
-    INSERT.run(tx, rows).await.map_err(|error| error.naming("usage record"))
+    let (origin, mut texts) = (Origin { proxy, epoch, now }, Texts::default());
+    // A statement's rows are made when its turn comes: those of a whole report would fall out of the processor's cache.
+    for (first, some) in (first_sequence..).step_by(Bulk::ROWS).zip(records.chunks(Bulk::ROWS)) {
+        let rows = (first..).zip(some).map(|(sequence, record)| row(&origin, sequence, record, &mut texts)).collect();
+        INSERT.run(tx, rows).await.map_err(|error| error.naming("usage record"))?;
+    }
+    Ok(())
 }
 
 /// Sums records up by key and day. A sum that does not fit stops at the end: what was used is written all the same.

@@ -186,6 +186,12 @@ macro_rules! named_id {
             }
         }
 
+        impl From<$name> for std::sync::Arc<str> {
+            fn from(id: $name) -> std::sync::Arc<str> {
+                id.0
+            }
+        }
+
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0

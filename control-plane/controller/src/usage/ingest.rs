@@ -1,6 +1,7 @@
 //! Books a proxy's report: records above the high-water mark become rows and charges, and the mark moves, in one
 //! transaction. A replay finds nothing above the mark and changes nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::audit::Actor;
@@ -35,14 +36,14 @@ const MOST_WRITTEN_OFF: i64 = 1_000 * 1_000_000_000;
 const MOST_UNITS: u64 = 1_000_000_000_000;
 
 /// Books a report and says up to which sequence everything of this epoch is booked.
-pub async fn report(app: &App, report: Report) -> Result<u64> {
-    match patiently(app, &report).await {
+pub async fn report(app: &App, mut report: Report) -> Result<u64> {
+    match patiently(app, &mut report).await {
         Err(error) if is_of_the_records(&error) => in_parts(app, report).await,
         done => done,
     }
 }
 
-async fn patiently(app: &App, report: &Report) -> Result<u64> {
+async fn patiently(app: &App, report: &mut Report) -> Result<u64> {
     for _ in 1..TRIES {
         match book(app, report).await {
             Err(Error::Store(error)) if error.may_retry() => {}
@@ -61,8 +62,8 @@ fn is_of_the_records(error: &Error) -> bool {
 /// without its amounts: it must not stop the ones behind it, which would be everything that this proxy ever reports.
 async fn in_parts(app: &App, report: Report) -> Result<u64> {
     let (mut parts, mut booked) = (vec![report], 0);
-    while let Some(part) = parts.pop() {
-        match patiently(app, &part).await {
+    while let Some(mut part) = parts.pop() {
+        match patiently(app, &mut part).await {
             Ok(mark) => booked = mark,
             Err(error) if !is_of_the_records(&error) => return Err(error),
             Err(error) => match part.records.as_slice() {
@@ -98,7 +99,7 @@ fn halves(mut report: Report) -> Vec<Report> {
     drained.into_iter().chain([second, first]).filter(|part| part.drained || !part.records.is_empty()).collect()
 }
 
-async fn book(app: &App, report: &Report) -> Result<u64> {
+async fn book(app: &App, report: &mut Report) -> Result<u64> {
     let mut posting = app.store.post(Actor::Task("ingest"), app.now()).await?;
     let mark = posting.mark(&report.proxy, report.epoch).await?;
     let skip = match accept(mark.last_sequence, report.first_sequence, report.records.len()) {
@@ -108,18 +109,18 @@ async fn book(app: &App, report: &Report) -> Result<u64> {
             return Ok(mark.last_sequence);
         }
     };
-    let mut records: Vec<UsageRecord> = report.records.iter().skip(skip).cloned().map(sane).collect();
+    let records = report.records.get_mut(skip..).unwrap_or_default();
+    records.iter_mut().for_each(make_sane);
+    let records = &*records;
     let last = mark.last_sequence + u64::try_from(records.len()).unwrap_or(0);
     let closing =
         if report.drained { open_pools(&mut posting, &report.proxy, report.epoch).await? } else { Vec::new() };
-    let charges = charges(&records);
+    let charges = charges(records);
     let pools: BTreeSet<PoolId> = charges.keys().chain(&closing).copied().collect();
     let pools: Vec<PoolId> = pools.into_iter().collect();
     let known: BTreeSet<PoolId> =
         posting.pools(&pools, Whose::Only(&report.proxy, report.epoch)).await?.iter().map(|pool| pool.id).collect();
-    for record in &mut records {
-        record.budget = record.budget.filter(|pool| known.contains(pool));
-    }
+    let records = with_budgets_of(records, &known);
     if !records.is_empty() {
         posting.usage(mark.last_sequence + 1, &records).await?;
         posting.advance(last, chain(&mark.digest, &records))?;
@@ -152,9 +153,19 @@ async fn open_pools(posting: &mut Posting, proxy: &ProxyId, epoch: BootEpoch) ->
     Ok(leases.into_iter().map(|lease| lease.pool).collect())
 }
 
+/// Records whose budgets nobody knows are kept without them.
+fn with_budgets_of<'a>(records: &'a [UsageRecord], known: &BTreeSet<PoolId>) -> Cow<'a, [UsageRecord]> {
+    let is_known = |pool: &PoolId| known.contains(pool);
+    if records.iter().all(|record| record.budget.as_ref().is_none_or(is_known)) {
+        return Cow::Borrowed(records);
+    }
+    let budget = |record: &UsageRecord| record.budget.filter(is_known);
+    records.iter().map(|record| UsageRecord { budget: budget(record), ..record.clone() }).collect()
+}
+
 /// A record whose amounts cannot be is kept, and charges nothing or no more than anything can cost: it must not stop the
 /// ones behind it.
-fn sane(mut record: UsageRecord) -> UsageRecord {
+fn make_sane(record: &mut UsageRecord) {
     record.budget = record.budget.filter(|pool| matches!(pool, PoolId::Budget(key, _) if *key == record.key));
     let odd = record.cost < Money::ZERO
         || record.written_off < Money::ZERO
@@ -175,7 +186,6 @@ fn sane(mut record: UsageRecord) -> UsageRecord {
             "a usage record with absurd amounts was cut to what can be booked"
         );
     }
-    record
 }
 
 fn usage_within(usage: TokenUsage, most: u64) -> TokenUsage {

@@ -1,40 +1,51 @@
 //! Many rows in one statement, and lists to look up. Texts are made here from constants and placeholders only.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use super::{Arg, Row, Statement, Tx};
 use crate::error::Result;
 
-/// Rows in one statement: a hundred is where both engines stop getting faster.
-const ROWS: usize = 100;
 /// Values looked up by one statement.
 const LOOKUPS: usize = 512;
 
 /// An insert of many rows: `head` ends before the list of rows, `tail` follows it.
 pub(crate) struct Bulk {
-    pub(crate) head: &'static str,
-    pub(crate) columns: usize,
-    pub(crate) tail: &'static str,
+    head: &'static str,
+    columns: usize,
+    tail: &'static str,
+    /// The statement of a full list, made when it is first needed: thousands of placeholders. One for each engine.
+    full: [OnceLock<Statement>; 2],
 }
 
 impl Bulk {
-    /// Runs the statement as often as needed. Rows are written in the order given.
-    pub(crate) async fn run(&self, tx: &mut Tx, rows: Vec<Vec<Arg>>) -> Result<()> {
-        let mut chunk: Vec<Arg> = Vec::with_capacity(ROWS * self.columns);
-        for row in rows {
-            chunk.extend(row);
-            if chunk.len() >= ROWS * self.columns {
-                self.flush(tx, std::mem::take(&mut chunk)).await?;
-            }
-        }
-        if chunk.is_empty() { Ok(()) } else { self.flush(tx, chunk).await }
+    /// Rows in one statement. Each statement costs a change of thread and, on SQLite, a copy of every page it touches;
+    /// with many more rows its values no longer fit in the processor's cache.
+    pub(crate) const ROWS: usize = 250;
+
+    pub(crate) const fn new(columns: usize, head: &'static str, tail: &'static str) -> Bulk {
+        Bulk { head, columns, tail, full: [OnceLock::new(), OnceLock::new()] }
     }
 
-    async fn flush(&self, tx: &mut Tx, chunk: Vec<Arg>) -> Result<()> {
-        let rows = chunk.len() / self.columns.max(1);
-        let text = self.text(rows, tx.is_postgres());
-        // Only the two sizes that come again and again stay prepared.
-        tx.execute(Statement::made(text, rows == ROWS || rows == 1), chunk).await.map(drop)
+    /// Runs the statement as often as needed. Rows are written in the order given.
+    pub(crate) async fn run(&self, tx: &mut Tx, rows: Vec<Vec<Arg>>) -> Result<()> {
+        let mut rows = rows.into_iter();
+        while rows.len() > 0 {
+            let count = rows.len().min(Self::ROWS);
+            let mut values: Vec<Arg> = Vec::with_capacity(count * self.columns);
+            rows.by_ref().take(count).for_each(|row| values.extend(row));
+            tx.execute(self.statement(count, tx.is_postgres()), values).await?;
+        }
+        Ok(())
+    }
+
+    /// The statement for this many rows. Only the two sizes that come again and again stay prepared.
+    fn statement(&self, rows: usize, numbered: bool) -> Statement {
+        let make = || Statement::made(self.text(rows, numbered), rows == Self::ROWS || rows == 1);
+        match self.full.get(usize::from(numbered)).filter(|_| rows == Self::ROWS) {
+            Some(full) => full.get_or_init(make).clone(),
+            None => make(),
+        }
     }
 
     fn text(&self, rows: usize, numbered: bool) -> String {
@@ -94,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_text_differs_in_its_placeholders_only() {
-        let bulk = Bulk { head: "insert into t (a, b) values", columns: 2, tail: "on conflict do nothing" };
+        let bulk = Bulk::new(2, "insert into t (a, b) values", "on conflict do nothing");
         assert_eq!(bulk.text(2, true), "insert into t (a, b) values ($1,$2),($3,$4) on conflict do nothing");
         assert_eq!(bulk.text(2, false), "insert into t (a, b) values (?,?),(?,?) on conflict do nothing");
     }

@@ -19,14 +19,13 @@ mod postgres;
 mod row;
 mod sqlite;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{Arguments as _, AssertSqlSafe, Postgres, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
 
-pub(crate) use arg::{Arg, args};
+pub(crate) use arg::{Arg, Texts, args};
 pub(crate) use bulk::{Bulk, in_list};
 pub(crate) use row::{Cells, Row};
 
@@ -91,37 +90,42 @@ impl<'a> From<&'a mut Tx> for Read<'a> {
 }
 
 /// A statement: its text, and whether connections should keep it prepared.
+#[derive(Clone)]
 pub(crate) struct Statement {
-    text: Cow<'static, str>,
+    text: SqlStr,
     keep: bool,
 }
 
 impl From<&'static str> for Statement {
     fn from(text: &'static str) -> Self {
-        Statement { text: Cow::Borrowed(text), keep: true }
+        Statement { text: SqlStr::from_static(text), keep: true }
     }
 }
 
 impl Statement {
     /// A text put together at run time from constants and placeholders, never from values.
     fn made(text: String, keep: bool) -> Self {
-        Statement { text: Cow::Owned(text), keep }
+        Statement { text: AssertSqlSafe(text).into_sql_str(), keep }
     }
 }
 
 /// Builds the statement for one driver and runs it. The two arms of every dispatch go through here.
 macro_rules! run {
-    ($statement:expr, $arguments:expr, $how:ident, $on:expr) => {{
-        let mut query = sqlx::query(AssertSqlSafe($statement.text.clone()).into_sql_str()).persistent($statement.keep);
-        for argument in $arguments {
-            query = match argument {
-                Arg::Int(value) => query.bind(value),
-                Arg::Text(value) => query.bind(value),
-                Arg::Bytes(value) => query.bind(value),
-                Arg::Bool(value) => query.bind(value),
-            };
+    ($driver:ident, $statement:expr, $arguments:expr, $how:ident, $on:expr) => {{
+        let mut values = <$driver as sqlx::Database>::Arguments::default();
+        values.reserve($arguments.len(), 0);
+        let added = $arguments.into_iter().try_for_each(|argument| match argument {
+            Arg::Int(value) => values.add(value),
+            Arg::Text(value) => values.add(value),
+            Arg::Bytes(value) => values.add(value),
+            Arg::Bool(value) => values.add(value),
+        });
+        let query = sqlx::query_with::<$driver, _>($statement.text.clone(), values).persistent($statement.keep);
+        match added {
+            Ok(()) => query.$how($on).await,
+            Err(source) => Err(sqlx::Error::Encode(source)),
         }
-        query.$how($on).await.map_err(|source| Error::of(&$statement.text, source))
+        .map_err(|source| Error::of($statement.text.as_str(), source))
     }};
 }
 
@@ -181,9 +185,11 @@ impl Engine {
         check_binds(&statement, arguments.len())?;
         match self {
             Engine::Sqlite { writer, .. } => {
-                run!(statement, arguments, execute, writer).map(|done| done.rows_affected())
+                run!(Sqlite, statement, arguments, execute, writer).map(|done| done.rows_affected())
             }
-            Engine::Postgres(pool) => run!(statement, arguments, execute, pool).map(|done| done.rows_affected()),
+            Engine::Postgres(pool) => {
+                run!(Postgres, statement, arguments, execute, pool).map(|done| done.rows_affected())
+            }
         }
     }
 }
@@ -198,8 +204,12 @@ impl Tx {
         let statement = statement.into();
         self.check(&statement, arguments.len())?;
         let done = match &mut self.inner {
-            Inner::Sqlite(tx) => run!(statement, arguments, execute, &mut **tx).map(|done| done.rows_affected()),
-            Inner::Postgres(tx) => run!(statement, arguments, execute, &mut **tx).map(|done| done.rows_affected()),
+            Inner::Sqlite(tx) => {
+                run!(Sqlite, statement, arguments, execute, &mut **tx).map(|done| done.rows_affected())
+            }
+            Inner::Postgres(tx) => {
+                run!(Postgres, statement, arguments, execute, &mut **tx).map(|done| done.rows_affected())
+            }
         };
         self.failed |= done.is_err();
         done
@@ -209,8 +219,8 @@ impl Tx {
         let statement = statement.into();
         self.check(&statement, arguments.len())?;
         let rows = match &mut self.inner {
-            Inner::Sqlite(tx) => run!(statement, arguments, fetch_all, &mut **tx).map(of_sqlite),
-            Inner::Postgres(tx) => run!(statement, arguments, fetch_all, &mut **tx).map(of_postgres),
+            Inner::Sqlite(tx) => run!(Sqlite, statement, arguments, fetch_all, &mut **tx).map(of_sqlite),
+            Inner::Postgres(tx) => run!(Postgres, statement, arguments, fetch_all, &mut **tx).map(of_postgres),
         };
         self.failed |= rows.is_err();
         rows
@@ -249,8 +259,8 @@ impl Read<'_> {
         let statement = statement.into();
         check_binds(&statement, arguments.len())?;
         match engine {
-            Engine::Sqlite { readers, .. } => run!(statement, arguments, fetch_all, readers).map(of_sqlite),
-            Engine::Postgres(pool) => run!(statement, arguments, fetch_all, pool).map(of_postgres),
+            Engine::Sqlite { readers, .. } => run!(Sqlite, statement, arguments, fetch_all, readers).map(of_sqlite),
+            Engine::Postgres(pool) => run!(Postgres, statement, arguments, fetch_all, pool).map(of_postgres),
         }
     }
 
@@ -271,7 +281,7 @@ const AFTER_FAILURE: Error = Error::Misuse { what: "a write goes on after a stat
 
 /// SQLite takes a missing value for NULL and says nothing, so debug builds count.
 fn check_binds(statement: &Statement, given: usize) -> Result<()> {
-    if cfg!(debug_assertions) && placeholders(&statement.text) != given {
+    if cfg!(debug_assertions) && placeholders(statement.text.as_str()) != given {
         return Err(Error::Misuse { what: "a statement got more or fewer values than it has placeholders" });
     }
     Ok(())

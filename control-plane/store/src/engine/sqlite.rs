@@ -21,12 +21,22 @@ pub(super) async fn open(url: &str) -> Result<(SqlitePool, SqlitePool)> {
         .statement_cache_capacity(super::PREPARED)
         .foreign_keys(true);
     // The writer comes first: it makes the file and sets its journal mode.
-    let writer = pool(1).connect_with(options.clone()).await.map_err(|source| Error::of("open", source))?;
+    let writer = pool(1).connect_with(writing(options.clone())).await.map_err(|source| Error::of("open", source))?;
     let readers = pool(READERS)
         .connect_with(options.pragma("query_only", "on"))
         .await
         .map_err(|source| Error::of("open", source))?;
     Ok((writer, readers))
+}
+
+/// What keeps a report of a thousand records from being written more than twice, to the log and to the tables.
+fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        // What a statement may have to undo: it is kept for each statement, and by default in a file.
+        .pragma("temp_store", "memory")
+        // Pages in the log before they are copied to the tables, 16 MiB: pages that change with every report, such as
+        // the ends of indexes, are copied once for many of them.
+        .pragma("wal_autocheckpoint", "4000")
 }
 
 fn pool(size: u32) -> SqlitePoolOptions {

@@ -13,38 +13,38 @@ use crate::error::{Error, Result};
 use crate::nudges::{Nudge, announce, attach};
 use crate::usage;
 
-const ENTRIES: Bulk = Bulk {
-    head: "insert into entries (id, org_id, sequence, kind, idempotency_key, actor, at, note, prev_hash, hash) values",
-    columns: 10,
-    tail: "",
-};
-const LEGS: Bulk = Bulk { head: "insert into legs (entry_id, line, account, amount) values", columns: 4, tail: "" };
-const BALANCES: Bulk = Bulk {
-    head: "insert into balances (account, org_id, amount) values",
-    columns: 3,
-    tail: "on conflict (account) do update set amount = balances.amount + excluded.amount",
-};
-const BOOKS: Bulk = Bulk {
-    head: "insert into books (org_id, entries, head) values",
-    columns: 3,
-    tail: "on conflict (org_id) do update set entries = excluded.entries, head = excluded.head",
-};
-const BUDGETS: Bulk = Bulk {
-    head: "insert into budgets (pool, org_id, key_id, period, settled, leased, quarantined) values",
-    columns: 7,
-    tail: "on conflict (pool) do update set settled = excluded.settled, leased = excluded.leased, \
+static ENTRIES: Bulk = Bulk::new(
+    10,
+    "insert into entries (id, org_id, sequence, kind, idempotency_key, actor, at, note, prev_hash, hash) values",
+    "",
+);
+static LEGS: Bulk = Bulk::new(4, "insert into legs (entry_id, line, account, amount) values", "");
+static BALANCES: Bulk = Bulk::new(
+    3,
+    "insert into balances (account, org_id, amount) values",
+    "on conflict (account) do update set amount = balances.amount + excluded.amount",
+);
+static BOOKS: Bulk = Bulk::new(
+    3,
+    "insert into books (org_id, entries, head) values",
+    "on conflict (org_id) do update set entries = excluded.entries, head = excluded.head",
+);
+static BUDGETS: Bulk = Bulk::new(
+    7,
+    "insert into budgets (pool, org_id, key_id, period, settled, leased, quarantined) values",
+    "on conflict (pool) do update set settled = excluded.settled, leased = excluded.leased, \
            quarantined = excluded.quarantined",
-};
-const LEASES: Bulk = Bulk {
-    head: "insert into leases (pool, proxy, epoch, org_id, granted_total, returned_total, settled_total, \
+);
+static LEASES: Bulk = Bulk::new(
+    14,
+    "insert into leases (pool, proxy, epoch, org_id, granted_total, returned_total, settled_total, \
            last_sequence, typical, direct, recall_keep, recalled_at, opened_at, state) values",
-    columns: 14,
-    tail: "on conflict (pool, proxy, epoch) do update set granted_total = excluded.granted_total, \
+    "on conflict (pool, proxy, epoch) do update set granted_total = excluded.granted_total, \
            returned_total = excluded.returned_total, settled_total = excluded.settled_total, \
            last_sequence = excluded.last_sequence, recall_keep = excluded.recall_keep, \
            recalled_at = excluded.recalled_at, typical = excluded.typical, direct = excluded.direct, \
            state = excluded.state",
-};
+);
 const MARK: &str = "update marks set last_sequence = $3, digest = $4, drained = $5, renewed_at = $6 \
     where proxy = $1 and epoch = $2";
 

@@ -4,8 +4,10 @@ use domain::audit::Actor;
 use domain::credits::Balance;
 use domain::ids::{BootEpoch, OrgId, RequestId};
 use domain::keys::{Key, Policy};
+use domain::limits::Reset;
 use domain::money::Money;
 use domain::orgs::BillingMode;
+use domain::pools::PoolId;
 use domain::time::Timestamp;
 use domain::usage::{Outcome, TokenUsage, UsageRecord, UsageSource};
 
@@ -87,6 +89,21 @@ async fn an_absurd_amount_is_cut_and_everything_behind_it_is_booked() {
     let rows = store::usage::list(&house.app.store, installation_scope(), &query).await.unwrap();
     assert!(rows.iter().all(|row| row.usage.completion <= 1_000_000_000_000));
     assert!(rows.iter().all(|row| row.written_off <= Money::from_nano(1_000 * DOLLAR)));
+    add_up(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_a_budget_that_nobody_knows_is_booked_without_it() {
+    let house = House::start().await;
+    let ours = key(&house, "ours").await;
+    let stranger = Key { id: domain::ids::KeyId::new(9, 9), ..ours.clone() };
+    let budget = PoolId::Budget(stranger.id, Reset::Never.period(Timestamp::default()));
+    let records = vec![record(1, &ours, 3, 0), UsageRecord { budget: Some(budget), ..record(2, &stranger, 4, 0) }];
+    assert_eq!(bring(&house, "edge-1", 1, records, false).await, 2);
+    assert_eq!(balance(&house, ours.org).await.settled, Money::from_nano(7));
+    let query = store::usage::Query { org: ours.org, key: None, since: None, before: None, limit: 10 };
+    let rows = store::usage::list(&house.app.store, installation_scope(), &query).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.cost.nano(), row.budget)).collect::<Vec<_>>(), [(4, None), (3, None)]);
     add_up(&house).await;
 }
 
