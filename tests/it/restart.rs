@@ -9,9 +9,9 @@ use proto::admin::UsageRecord;
 use proto::sync as wire;
 use serde_json::{Value, json};
 use tollgate_tests::actors::Org;
-use tollgate_tests::clients::Ask;
+use tollgate_tests::clients::{Ask, Client};
 use tollgate_tests::fake::{Answer, Usage};
-use tollgate_tests::house::{House, ODD, Setup};
+use tollgate_tests::house::{House, ODD, Process, Setup};
 use tollgate_tests::money::{Tokens, nano};
 use tollgate_tests::{is_long, rounds, wait};
 
@@ -429,4 +429,35 @@ async fn a_controller_that_left_in_order_finds_everything_again() {
     house.start_controller().await;
     assert_eq!(house.balance(&org.id).await.funded, 1_000_000_000);
     house.verify_ledger().await;
+}
+
+#[tokio::test]
+async fn a_proxy_whose_name_a_newer_one_bears_ends_with_a_failure() {
+    let mut house = House::planes(Setup { proxies: 1, ..setup() }).await;
+    let (org, other) = (house.org("1.00").await, house.org("1.00").await);
+    let text = std::fs::read_to_string(house.folder().join("proxy-0.toml")).unwrap();
+    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let own = |line: &str| match line.split_once(" = ") {
+        Some(("data_dir", _)) => format!("data_dir = {:?}", house.folder().join("twin")),
+        Some(("listen", _)) => format!("listen = \"{door}\""),
+        Some(("metrics_listen", _)) => "metrics_listen = \"127.0.0.1:0\"".to_owned(),
+        _ => line.to_owned(),
+    };
+    let file = house.folder().join("twin.toml");
+    std::fs::write(&file, text.lines().map(own).collect::<Vec<_>>().join("\n")).unwrap();
+    let mut twin =
+        Process::start("twin", &house.command(&["data-plane", "--config", file.to_str().unwrap()]), house.folder());
+    let client = Client::new(&format!("http://{door}"), &org.key);
+    wait::until_true("the newer one serves", wait::SOON, async || {
+        let ask = Ask::json("/v1/chat/completions", &hello("lab/plain"));
+        client.try_send(ask).await.is_ok_and(|reply| reply.status == 200)
+    })
+    .await;
+    // The next thing that the older one asks for tells it.
+    let reply = house.client(0, &other.key).chat(&hello("lab/plain")).await;
+    assert!(matches!(reply.status, 402 | 503), "{}", reply.text());
+    let code = house.proxy(0).code(wait::SOON).await;
+    assert_eq!(code, 1, "{}", house.proxy(0).log());
+    twin.terminate();
+    assert_eq!(twin.code(wait::SOON).await, 0, "{}", twin.log());
 }

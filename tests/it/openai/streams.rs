@@ -237,7 +237,9 @@ async fn an_http_2_client_that_opens_no_window_does_not_keep_its_stream() {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (mut sender, connection) = builder.initial_stream_window_size(1).handshake(TokioIo::new(socket)).await.unwrap();
     let task = tokio::spawn(connection);
-    let tag = house.fake.script(Answer::of(TOKENS.prompt, TOKENS.completion));
+    // One without end: an answer that is whole is finished, whoever reads it.
+    let answer = Answer::of(TOKENS.prompt, TOKENS.completion).ending(Ending::Endless);
+    let tag = house.fake.script(answer.every(Duration::from_millis(5)));
     let request = http::Request::post(format!("{}/v1/chat/completions", client.base()))
         .header("authorization", format!("Bearer {}", org.key))
         .header("content-type", "application/json")
