@@ -11,7 +11,7 @@ use std::{
 use tokio::io::AsyncWrite;
 
 /// What is copied at most, in bytes: a head and a small body.
-const MOST: usize = 4 * 1024;
+pub(crate) const MOST: usize = 4 * 1024;
 
 thread_local! {
     static ROOM: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(MOST));

@@ -12,20 +12,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use codec::Segments;
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::UpstreamError;
 use super::reading::{Head, Reading};
 use super::stream::Stream;
+use crate::gather;
 
 /// What is read at once at most, in bytes.
 const ROOM: usize = 64 * 1024;
 /// Pieces of a request that are written at once at most.
 const SLICES: usize = 16;
-/// A request that is shorter goes out as one piece, in bytes.
-const JOINED: usize = 4 * 1024;
+/// Headers that say where a request goes and where it ends.
+const OWN: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
 
 thread_local! {
     /// Where the connections of a worker read to, each before it hands on what it found.
@@ -111,7 +113,8 @@ impl Line {
         }
     }
 
-    /// Takes a request that is to be sent next. Host and length are set here.
+    /// Takes a request that is to be sent next. Host and length are set here, whatever the headers say of them: a second
+    /// word on where a request ends is how one is smuggled.
     pub(super) fn load(
         &mut self,
         (method, path): (&Method, &str),
@@ -125,7 +128,7 @@ impl Line {
             head.extend_from_slice(part.as_bytes());
         }
         head.extend_from_slice(host.as_bytes());
-        for (name, value) in headers {
+        for (name, value) in headers.iter().filter(|(name, _)| !OWN.contains(name)) {
             for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
                 head.extend_from_slice(part);
             }
@@ -135,7 +138,7 @@ impl Line {
         head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
         let length = head.len() + length;
-        let is_joined = length <= JOINED;
+        let is_joined = length <= gather::MOST;
         if is_joined {
             body.parts().iter().for_each(|part| head.extend_from_slice(part));
         }
