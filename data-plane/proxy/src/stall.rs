@@ -1,7 +1,8 @@
 //! How long one stream of an HTTP/2 connection may take nothing. The connection itself lives on, so its own deadlines say
-//! nothing about a stream whose client leaves the window shut; and the parser asks the body for nothing while it waits, so
-//! the body cannot see it either. Therefore the task of the stream is watched: what it is woken for, it ends by.
-//! HTTP/1 has no use for this: there a stream is the connection.
+//! nothing about a stream whose client leaves the window shut; and the parser, which asks the body for one piece ahead at
+//! most, asks for nothing while it waits, so the body cannot see it either. Therefore the task of the stream is watched:
+//! what it is woken for, it ends by. While there is no further piece, a shut window cannot be told from one that is open:
+//! then the limits on the provider's silence end the stream. HTTP/1 has no use for this: there a stream is the connection.
 
 use std::{
     cell::RefCell,

@@ -80,7 +80,7 @@ impl Outflow {
         self
     }
 
-    /// The pieces of a stream are small, so that whoever reads at all takes one in time.
+    /// A piece of a stream is what came in one read, so that whoever reads at all takes it in time.
     fn note(&self, handed: bool) {
         let (Some(stall), Some(open)) = (&self.stall, &self.open) else { return };
         match handed && matches!(self.kind, Kind::Flow(_) | Kind::Waiting(_)) {

@@ -24,7 +24,7 @@ use stage::Stage;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Chats of each kind: the first of them makes what the second uses again.
 const TIMES: usize = 2;
-/// What the client asks, whole and streamed; the last request is followed by nothing.
+/// What the client asks: a whole answer, and a streamed one.
 const QUESTIONS: [&str; 2] = [
     r#"{"model":"tollgate/rehearsal","messages":[{"role":"user","content":"Is this on?"}]}"#,
     r#"{"model":"tollgate/rehearsal","messages":[{"role":"user","content":"Is this on?"}],"stream":true}"#,
