@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tollgate_tests::clients::Ask;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tollgate_tests::clients::{Ask, Client};
 use tollgate_tests::fake::{Answer, End, Ending, Gate, Usage};
 use tollgate_tests::house::{House, ODD, Setup};
 use tollgate_tests::money::{Tokens, nano_of_number};
@@ -197,60 +205,66 @@ async fn a_silent_provider_is_bridged_with_comments() {
     assert!(reply.text().starts_with('{'), "{}", reply.text());
 }
 
+/// One connection over HTTP/2, with these bytes of room for each answer.
+struct Http2 {
+    sender: SendRequest<Full<Bytes>>,
+    task: JoinHandle<hyper::Result<()>>,
+    base: String,
+    key: String,
+}
+
+impl Http2 {
+    async fn to(client: &Client, key: &str, window: u32) -> Http2 {
+        let socket = TokioIo::new(TcpStream::connect(client.authority()).await.unwrap());
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.initial_stream_window_size(window).handshake(socket).await.unwrap();
+        Http2 { sender, task: tokio::spawn(connection), base: client.base().to_owned(), key: key.to_owned() }
+    }
+
+    fn chat(&mut self, body: &Value) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
+        let request = http::Request::post(format!("{}/v1/chat/completions", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
+        self.sender.send_request(request)
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 #[tokio::test]
 async fn http_2_is_spoken_on_the_same_port() {
-    use http_body_util::{BodyExt, Full};
-    use hyper_util::rt::{TokioExecutor, TokioIo};
     let house = House::lab().await;
     let org = house.org("1.00").await;
-    let client = house.client(0, &org.key);
-    let socket = tokio::net::TcpStream::connect(client.authority()).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
-    let task = tokio::spawn(connection);
-    let asks = (0..4).map(|_| {
-        let request = http::Request::post(format!("{}/v1/chat/completions", client.base()))
-            .header("authorization", format!("Bearer {}", org.key))
-            .header("content-type", "application/json")
-            .body(Full::new(bytes::Bytes::from(hello("lab/plain").to_string())))
-            .unwrap();
-        sender.send_request(request)
-    });
+    let mut line = Http2::to(&house.client(0, &org.key), &org.key, 1 << 16).await;
+    let asks = (0..4).map(|_| line.chat(&hello("lab/plain")));
     for answer in asks.collect::<Vec<_>>() {
         let answer = wait::within("an answer over HTTP/2", wait::SOON, answer).await.unwrap();
         assert_eq!(answer.status(), 200);
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["model"], "lab/plain");
     }
-    task.abort();
 }
 
 #[tokio::test]
 async fn an_http_2_client_that_opens_no_window_does_not_keep_its_stream() {
-    use http_body_util::Full;
-    use hyper_util::rt::{TokioExecutor, TokioIo};
     let proxy = "[drain]\nlame_duck = \"0s\"\n[timeouts]\nwrite_stall = \"300ms\"\n".to_owned();
     let house = House::planes(Setup { proxy, ..Setup::default() }).await;
     let org = house.org("1.00").await;
-    let client = house.client(0, &org.key);
-    let socket = tokio::net::TcpStream::connect(client.authority()).await.unwrap();
-    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    let (mut sender, connection) = builder.initial_stream_window_size(1).handshake(TokioIo::new(socket)).await.unwrap();
-    let task = tokio::spawn(connection);
+    let mut line = Http2::to(&house.client(0, &org.key), &org.key, 1).await;
     // One without end: an answer that is whole is finished, whoever reads it.
     let answer = Answer::of(TOKENS.prompt, TOKENS.completion).ending(Ending::Endless);
     let tag = house.fake.script(answer.every(Duration::from_millis(5)));
-    let request = http::Request::post(format!("{}/v1/chat/completions", client.base()))
-        .header("authorization", format!("Bearer {}", org.key))
-        .header("content-type", "application/json")
-        .body(Full::new(bytes::Bytes::from(streamed("lab/plain", &tag).to_string())))
-        .unwrap();
     // The head comes; of the body nothing is ever read.
-    let answer = wait::within("the head", wait::SOON, sender.send_request(request)).await.unwrap();
+    let answer = wait::within("the head", wait::SOON, line.chat(&streamed("lab/plain", &tag))).await.unwrap();
     let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
     let operator = house.operator().await;
     let record = operator.usage_of(&org.id, &id).await;
     assert_ne!(record["outcome"], "finished", "{record}");
     drop(answer);
-    task.abort();
 }

@@ -16,6 +16,7 @@ use proto::sync as wire;
 use proto::sync::watch_response::Message as Down;
 use runtime::clock::SystemClock;
 use runtime::config::Span;
+use tempfile::TempDir;
 
 use self::controller::{Controller, LIMIT, digest, everything, intent, key, org, provider, record, within_limit};
 use super::*;
@@ -89,13 +90,19 @@ impl Proxy {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_first_start_fetches_everything_and_then_follows() {
+/// A controller that holds everything, and a proxy that has it. The folder is the proxy's and goes when it is dropped.
+async fn served() -> (TempDir, Controller, Proxy) {
     let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
     controller.holds(2, everything());
     let (address, _server) = controller.serve("127.0.0.1:0").await;
     let proxy = Proxy::start(folder.path(), address);
     proxy.ready().await;
+    (folder, controller, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_first_start_fetches_everything_and_then_follows() {
+    let (_folder, controller, proxy) = served().await;
     let hello = controller.greeted(1).await;
     assert_eq!((hello.have_revision, hello.proxy_id.as_str(), hello.region.as_str()), (0, "p-1", "here"));
     assert_eq!((hello.boot_epoch, hello.schema), (proxy.spool.epoch().0, proto::SYNC_SCHEMA));
@@ -205,11 +212,7 @@ async fn a_base_that_does_not_add_up_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn money_is_lent_to_whoever_waits_and_given_back_at_the_end() {
-    let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
-    controller.holds(2, everything());
-    let (address, _server) = controller.serve("127.0.0.1:0").await;
-    let proxy = Proxy::start(folder.path(), address);
-    proxy.ready().await;
+    let (_folder, controller, proxy) = served().await;
     let pool = PoolId::Credits(org().id);
     let funds = proxy.link.funds.clone();
     assert_eq!(within_limit(funds.request(pool, 500)).await, Ok(()));
@@ -236,11 +239,7 @@ async fn money_is_lent_to_whoever_waits_and_given_back_at_the_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fenced_process_says_so_and_leaves_at_once() {
-    let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
-    controller.holds(2, everything());
-    let (address, _server) = controller.serve("127.0.0.1:0").await;
-    let proxy = Proxy::start(folder.path(), address);
-    proxy.ready().await;
+    let (_folder, controller, proxy) = served().await;
     let pool = PoolId::Credits(org().id);
     assert_eq!(within_limit(proxy.link.funds.request(pool, 500)).await, Ok(()));
     assert!(!proxy.link.status.is_fenced());
@@ -331,11 +330,7 @@ async fn records_are_booked_once_though_answers_are_lost_and_processes_die() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_rotated_credential_replaces_the_old_one_when_it_is_here() {
-    let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
-    controller.holds(2, everything());
-    let (address, _server) = controller.serve("127.0.0.1:0").await;
-    let proxy = Proxy::start(folder.path(), address);
-    proxy.ready().await;
+    let (_folder, controller, proxy) = served().await;
     let acme: ProviderId = "acme".parse().unwrap();
     controller.state.secret_version.store(2, Ordering::SeqCst);
     controller.delta(1, false, 3, &[Change::upsert(Revision(3), Resource::Provider(provider(2)))]);
@@ -362,11 +357,7 @@ async fn a_rotated_credential_replaces_the_old_one_when_it_is_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_books_are_asked_from_any_thread() {
-    let (folder, controller) = (tempfile::tempdir().unwrap(), Controller::new());
-    controller.holds(2, everything());
-    let (address, _server) = controller.serve("127.0.0.1:0").await;
-    let proxy = Proxy::start(folder.path(), address);
-    proxy.ready().await;
+    let (_folder, _controller, proxy) = served().await;
     let queries = proxy.link.queries.clone();
     let asked = std::thread::spawn(move || {
         let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
