@@ -7,6 +7,8 @@ mod child;
 mod clock;
 mod cold;
 mod crowd;
+mod families;
+mod family;
 mod figures;
 mod floor;
 mod limits;

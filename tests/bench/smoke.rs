@@ -17,7 +17,7 @@ fn every_step_of_the_bench_measures_what_it_is_for() {
     let tollgate = tollgate_tests::house::program::tollgate();
     let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"));
     bench.args(["run", "--smoke", "--rounds", "1", "--only", "floor,tollgate"]);
-    bench.args(["--steps", "requests,slow-streams,cold-start,scale"]);
+    bench.args(["--steps", "requests,slow-streams,families,cold-start,scale"]);
     bench.arg("--folder").arg(folder.path()).arg("--json").arg(&file).arg("--tollgate").arg(tollgate);
     let said = bench.output().unwrap();
     let errors = String::from_utf8_lossy(&said.stderr);

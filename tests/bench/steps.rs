@@ -14,13 +14,15 @@ use crate::load::Summary;
 use crate::measure::{Cpu, resident_bytes};
 use crate::target::{Ground, Target};
 use crate::tollgate::WHOLE;
-use crate::{cold, scale};
+use crate::{cold, families, scale};
 
 /// The mock's answers that the steps ask for.
 const STEADY: &str = "bench-200x10ms";
 const SHORT: &str = "bench-20x5ms";
+/// For the families, of which there are many ways.
+pub const BRISK: &str = "bench-100x5ms";
 const SLOW: &str = "bench-600x1000ms";
-pub const MODELS: &[&str] = &[WHOLE, STEADY, SHORT, SLOW];
+pub const MODELS: &[&str] = &[WHOLE, STEADY, SHORT, BRISK, SLOW];
 
 /// After a load, so that work put off (records, pools) is in the bill of the load that caused it.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -45,6 +47,8 @@ pub enum Step {
     Large,
     /// 2,000 slow streams at once: how long their chunks are on their way, and whether any is late or lost.
     SlowStreams,
+    /// Every family beside the bare proxy, and every translation beside its family. Tollgate only, once, after all rounds.
+    Families,
     /// The first request of a proxy that has just started, beside warm ones. Tollgate only, once, after all rounds.
     ColdStart,
     /// Memory, time to ready and the cost of finding a key with a million keys. Tollgate only, once, after all rounds.
@@ -60,13 +64,14 @@ impl Step {
         Self::Chunks,
         Self::Large,
         Self::SlowStreams,
+        Self::Families,
         Self::ColdStart,
         Self::Scale,
     ];
 
     /// Whether the step is Tollgate's own: it starts what it needs by itself, and is not taken in turns.
     pub fn is_alone(self) -> bool {
-        matches!(self, Self::ColdStart | Self::Scale)
+        matches!(self, Self::Families | Self::ColdStart | Self::Scale)
     }
 }
 
@@ -83,19 +88,29 @@ pub struct Extent {
     pub keys: u64,
     /// Starts from its cache.
     pub restarts: u32,
+    /// Turns in which every family's ways are taken.
+    pub turns: u32,
     /// Pairs of loads that are compared for what finding a key costs.
     pub pairs: u32,
 }
 
 impl Extent {
     /// For claims.
-    pub const FULL: Self =
-        Self { seconds: 8.0, idle_streams: 2_000, starts: 20, warm: 100, keys: 1_000_000, restarts: 5, pairs: 5 };
+    pub const FULL: Self = Self {
+        seconds: 8.0,
+        idle_streams: 2_000,
+        starts: 20,
+        warm: 100,
+        keys: 1_000_000,
+        restarts: 5,
+        turns: 3,
+        pairs: 5,
+    };
     /// For trying things out.
     pub const QUICK: Self = Self { seconds: 3.0, idle_streams: 500, starts: 8, restarts: 3, pairs: 3, ..Self::FULL };
     /// For proving that every part still works.
     pub const SMOKE: Self =
-        Self { seconds: 0.2, idle_streams: 20, starts: 2, warm: 5, keys: 2_000, restarts: 1, pairs: 1 };
+        Self { seconds: 0.2, idle_streams: 20, starts: 2, warm: 5, keys: 2_000, restarts: 1, turns: 1, pairs: 1 };
 }
 
 /// What a load was and what it cost the target.
@@ -109,6 +124,7 @@ pub struct Loaded {
 /// Runs one of Tollgate's own steps.
 pub async fn measure_alone(step: Step, ground: &Ground, extent: &Extent) -> Result<Values> {
     match step {
+        Step::Families => families::measure(ground, extent).await,
         Step::ColdStart => cold::measure(ground, extent).await,
         Step::Scale => scale::measure(ground, extent).await,
         _ => bail!("{step:?} is taken in turns"),
@@ -125,7 +141,7 @@ pub async fn measure(step: Step, ground: &Ground, target: &Target, extent: &Exte
         Step::Chunks => chunks(ground, target, extent).await,
         Step::Large => large(ground, target, extent).await,
         Step::SlowStreams => slow_streams(ground, target, extent).await,
-        Step::ColdStart | Step::Scale => bail!("{step:?} is not taken in turns"),
+        Step::Families | Step::ColdStart | Step::Scale => bail!("{step:?} is not taken in turns"),
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::child::{Process, pinned};
+use crate::family::Family;
 use crate::run::MODELS;
 use crate::target::{Ground, Kind, LOOK_EVERY, START_LIMIT, Target, free_port};
 
@@ -24,6 +25,14 @@ pub const FREE_ELSEWHERE: &str = "mock/free-elsewhere";
 /// What the free ones are answered with, and the priced model of the same answer.
 pub const WHOLE: &str = "bench-json";
 pub const PAID: &str = "mock/bench-json";
+/// The model with this answer at the provider of this family.
+pub fn model_of(family: Family, answer: &str) -> String {
+    match family {
+        Family::Chat => format!("{AUTHOR}{answer}"),
+        family => format!("{}/{answer}", family.name()),
+    }
+}
+
 /// Enough that no run ever comes near it, in US dollars.
 const CREDITS: &str = "1000000.00";
 /// One admin call, the migration included.
@@ -125,10 +134,31 @@ credential = {{ value = \"sk-bench-upstream\" }}
 "
         ));
     }
+    for family in Family::ALL.into_iter().filter(|family| *family != Family::Chat) {
+        let version = if family == Family::Gemini { "v1beta" } else { "v1" };
+        file.push_str(&format!(
+            "
+[[providers]]
+id = \"{}\"
+name = \"{}\"
+base_url = \"http://{upstream}/{version}\"
+dialects = [\"{}\"]
+auth = \"bearer\"
+credential = {{ value = \"sk-bench-upstream\" }}
+",
+            family.name(),
+            family.name(),
+            family.dialect()
+        ));
+    }
+    let families = Family::ALL.into_iter().filter(|family| *family != Family::Chat);
+    let others =
+        families.flat_map(|family| MODELS.iter().map(move |model| (model_of(family, model), family.name(), *model)));
+    let others = others.map(|(id, provider, model)| (id, provider, model, ["0.15", "0.60", "0.075"]));
     let priced = MODELS.iter().map(|model| (format!("{AUTHOR}{model}"), "mock", *model, ["0.15", "0.60", "0.075"]));
     let free = [(FREE, "mock"), (FREE_ELSEWHERE, "elsewhere")];
     let free = free.into_iter().map(|(id, provider)| (id.to_owned(), provider, WHOLE, ["0"; 3]));
-    for (id, provider, model, [prompt, completion, cached]) in priced.chain(free) {
+    for (id, provider, model, [prompt, completion, cached]) in priced.chain(others).chain(free) {
         file.push_str(&format!(
             "
 [[models]]
@@ -315,6 +345,6 @@ mod tests {
         control.parse::<toml::Table>().unwrap();
         assert_eq!(data.parse::<toml::Table>().unwrap()["workers"].as_integer(), Some(1));
         let file: toml::Table = catalogue(address, address).parse().unwrap();
-        assert_eq!(file["models"].as_array().unwrap().len(), MODELS.len() + 2);
+        assert_eq!(file["models"].as_array().unwrap().len(), 4 * MODELS.len() + 2);
     }
 }

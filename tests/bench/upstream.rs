@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::clock::{Ticker, now_ns};
+use crate::family::Family;
 use crate::limits;
 use crate::pattern::Pattern;
 
@@ -80,12 +81,16 @@ async fn answer(
     request: Request<Incoming>,
     mock: &Mock,
 ) -> Result<Response<Either<Full<Bytes>, Chunks>>, hyper::Error> {
-    let head = read_to_the_end(request.into_body()).await?;
+    let (head, body) = request.into_parts();
+    let (path, family) = (head.uri.path(), Family::of_path(head.uri.path()));
+    let body = read_to_the_end(body).await?;
     if !mock.delay.is_zero() {
         tokio::time::sleep(mock.delay).await;
     }
     let number = mock.answers.fetch_add(1, Ordering::Relaxed);
-    Ok(if asks_for_a_stream(&head) { stream(&head, number) } else { whole(number) })
+    let is_streamed = asks_for_a_stream(&body) || path.contains(":stream");
+    let model = model(&body).or_else(|| path.rsplit('/').next()?.split(':').next());
+    Ok(if is_streamed { stream(family, model, number) } else { whole(family, number) })
 }
 
 /// Reads the body through and keeps its beginning.
@@ -121,19 +126,17 @@ fn digits(number: u64) -> [u8; 18] {
     digits
 }
 
-fn whole(number: u64) -> Response<Either<Full<Bytes>, Chunks>> {
-    const BEFORE: &[u8] = br#"{"id":"chatcmpl-"#;
-    const AFTER: &[u8] = br#"","object":"chat.completion","created":1767225600,"model":"bench-json","choices":[{"index":0,"message":{"role":"assistant","content":"A gateway stands between those who ask and those who answer; it knows who asks, what that costs, and passes on the rest.","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":118,"completion_tokens":27,"total_tokens":145,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}},"service_tier":"default","system_fingerprint":"fp_bench"}"#;
-    let mut json = BytesMut::with_capacity(BEFORE.len() + 18 + AFTER.len());
-    json.extend_from_slice(BEFORE);
-    json.extend_from_slice(&digits(number));
-    json.extend_from_slice(AFTER);
-    response("application/json", Either::Left(Full::new(json.freeze())))
+fn whole(family: Family, number: u64) -> Response<Either<Full<Bytes>, Chunks>> {
+    response("application/json", Either::Left(Full::new(family.whole(text(&digits(number))))))
 }
 
-fn stream(head: &[u8], number: u64) -> Response<Either<Full<Bytes>, Chunks>> {
-    let pattern = model(head).and_then(Pattern::of_model).unwrap_or(Pattern::DEFAULT);
-    response("text/event-stream", Either::Right(Chunks::new(pattern, number)))
+fn stream(family: Family, model: Option<&str>, number: u64) -> Response<Either<Full<Bytes>, Chunks>> {
+    let pattern = model.and_then(Pattern::of_model).unwrap_or(Pattern::DEFAULT);
+    response("text/event-stream", Either::Right(Chunks::new(family, pattern, number)))
+}
+
+fn text(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 fn response<B>(content_type: &'static str, body: B) -> Response<B> {
@@ -147,6 +150,7 @@ fn response<B>(content_type: &'static str, body: B) -> Response<B> {
 
 /// A stream in the making: the head, then `pattern.chunks` stamped chunks, then usage and `[DONE]`.
 struct Chunks {
+    family: Family,
     pattern: Pattern,
     number: u64,
     sent: u32,
@@ -159,8 +163,8 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(pattern: Pattern, number: u64) -> Self {
-        Self { pattern, number, sent: 0, owed: 1, flush: true, ended: false, ticker: None }
+    fn new(family: Family, pattern: Pattern, number: u64) -> Self {
+        Self { family, pattern, number, sent: 0, owed: 1, flush: true, ended: false, ticker: None }
     }
 
     /// The second chunk comes after a part of the interval that differs from stream to stream, so that streams which begin
@@ -175,32 +179,16 @@ impl Chunks {
     }
 
     fn chunk(&self) -> Bytes {
-        const BEFORE: &[u8] = br#"data: {"id":"chatcmpl-"#;
-        const BETWEEN: &[u8] = br#"","object":"chat.completion.chunk","created":1767225600,"model":"bench-stream","service_tier":"default","system_fingerprint":"fp_bench","choices":[{"index":0,"delta":{"content":"t="#;
-        const AFTER: &[u8] = b" \"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
-        let mut event = BytesMut::with_capacity(BEFORE.len() + BETWEEN.len() + AFTER.len() + 36);
-        event.extend_from_slice(BEFORE);
-        event.extend_from_slice(&digits(self.number));
-        event.extend_from_slice(BETWEEN);
-        event.extend_from_slice(&digits(now_ns()));
-        event.extend_from_slice(AFTER);
-        event.freeze()
+        let chunk = self.family.chunk(text(&digits(self.number)), text(&digits(now_ns())));
+        // The first chunk brings what families say before it.
+        match self.sent {
+            1 => [self.family.opening(text(&digits(self.number))), chunk].concat().into(),
+            _ => chunk,
+        }
     }
 
     fn end(&self) -> Bytes {
-        let id = self.number;
-        let completion = self.sent;
-        let total = 118 + completion;
-        format!(
-            "data: {{\"id\":\"chatcmpl-{id:018}\",\"object\":\"chat.completion.chunk\",\"created\":1767225600,\
-             \"model\":\"bench-stream\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"logprobs\":null,\
-             \"finish_reason\":\"stop\"}}]}}\n\n\
-             data: {{\"id\":\"chatcmpl-{id:018}\",\"object\":\"chat.completion.chunk\",\"created\":1767225600,\
-             \"model\":\"bench-stream\",\"choices\":[],\"usage\":{{\"prompt_tokens\":118,\
-             \"completion_tokens\":{completion},\"total_tokens\":{total}}}}}\n\n\
-             data: [DONE]\n\n"
-        )
-        .into()
+        self.family.end(text(&digits(self.number)), self.sent)
     }
 }
 
@@ -249,7 +237,7 @@ mod tests {
     #[test]
     fn a_chunk_has_the_size_of_a_real_one_and_carries_its_time() {
         let before = now_ns();
-        let chunk = Chunks::new(Pattern::DEFAULT, 7).chunk();
+        let chunk = Chunks::new(Family::Chat, Pattern::DEFAULT, 7).chunk();
         assert!((250..=290).contains(&chunk.len()), "{} bytes", chunk.len());
         let text = std::str::from_utf8(&chunk).unwrap();
         let stamp: u64 = text.split("\"t=").nth(1).unwrap()[..18].parse().unwrap();
@@ -260,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_whole_answer_is_json_with_usage_and_about_640_bytes() {
-        let body = whole(3).into_body().collect().await.unwrap().to_bytes();
+        let body = whole(Family::Chat, 3).into_body().collect().await.unwrap().to_bytes();
         assert!((600..=680).contains(&body.len()), "{} bytes", body.len());
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(answer["usage"]["total_tokens"], 145);
@@ -269,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_has_all_its_chunks_then_usage_then_done() {
         let pattern = Pattern { chunks: 5, interval: Duration::from_millis(1) };
-        let body = Chunks::new(pattern, 0).collect().await.unwrap().to_bytes();
+        let body = Chunks::new(Family::Chat, pattern, 0).collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&body).unwrap();
         assert_eq!(text.matches("\"t=").count(), 5);
         assert!(text.contains("\"completion_tokens\":5"));

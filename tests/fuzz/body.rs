@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use codec::dialect::{Dialect, find};
-use codec::{Bridge, Quirks, RequestEdits};
+use codec::{Bridge, Carry, RequestEdits};
 use tollgate_tests::fixtures;
 
 use crate::driver::{Corpus, drive};
@@ -53,8 +53,9 @@ fn dialect() -> &'static Dialect {
 fn patched(body: &Bytes, limit: Option<u64>) -> Option<Bytes> {
     let scan = dialect().scan(body).ok()?;
     let bridge = Bridge::between(dialect(), dialect()).unwrap();
-    let edits = RequestEdits { upstream_model: "up/stream \"m\"", token_limit: limit, quirks: Quirks::default() };
-    Some(bridge.request(body, &scan, &edits).into_bytes())
+    let carry = Carry::default();
+    let edits = RequestEdits { token_limit: limit, ..RequestEdits::new("up/stream \"m\"", &carry) };
+    Some(bridge.request(body, &scan, &edits).ok()?.body.into_bytes())
 }
 
 fn target(input: &[u8]) {

@@ -6,7 +6,11 @@
 mod apply_file;
 mod body;
 mod driver;
+mod form;
+mod frames;
 mod key_text;
 mod reply;
+mod schema;
 mod spool;
 mod stream;
+mod translate;

@@ -56,7 +56,8 @@ fn bridge() -> Bridge {
 
 /// What a client gets when the stream comes in these pieces.
 fn through<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, String) {
-    let mut pass = bridge().stream(&AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true });
+    let mut pass =
+        bridge().stream(&AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true, ..AnswerEdits::default() });
     let mut out = Vec::new();
     for piece in pieces {
         out.extend_from_slice(&pass.push(Bytes::copy_from_slice(piece), &mut price));
@@ -88,7 +89,7 @@ fn target(input: &[u8]) {
     for size in [1, 7, 61] {
         assert_eq!(told(through(input.chunks(size))), whole, "in pieces of {size}");
     }
-    let edits = AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true };
+    let edits = AnswerEdits { public_model: "a/b".to_owned(), wants_usage: true, ..AnswerEdits::default() };
     if let Ok(answer) = bridge().whole(Bytes::copy_from_slice(input), &edits, &mut price) {
         let body = answer.body.into_bytes();
         // Numbers and depths that serde_json does not take are the provider's business; ours must not break what it does.

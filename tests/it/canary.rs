@@ -17,7 +17,7 @@ const WRONG_KEY: &str = "tg_live_canarywrongkey3b6e";
 const CLIENT_ID: &str = "canaryclientid18aa";
 
 /// Makes every part talk as much as it ever does.
-const LOG: &str = "[telemetry]\nlog = \"trace,h2=info,hyper=info,tower=info,tonic=info,mio=info,want=info\"\n";
+pub const LOG: &str = "[telemetry]\nlog = \"trace,h2=info,hyper=info,tower=info,tonic=info,mio=info,want=info\"\n";
 
 fn apply(house_url: &str) -> String {
     format!(
@@ -67,7 +67,7 @@ async fn sing(house: &House, key: &str) {
 }
 
 /// Every file under a folder with its bytes.
-fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+pub fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -23,3 +23,4 @@ mod restart;
 mod sdks;
 mod strangers;
 mod tls;
+mod translate;

@@ -48,6 +48,19 @@ pub fn openai_chat() -> Vec<Case> {
     cases
 }
 
+/// Every exchange with HTTP 200 of these kinds (the first folder's name); none when there are no fixtures.
+pub fn of(kinds: &[&str]) -> Vec<Case> {
+    let Some(folder) = folder() else {
+        eprintln!("skipped: no fixtures beside the checkout and none in TOLLGATE_FIXTURES");
+        return Vec::new();
+    };
+    let cases = kinds.iter().flat_map(|kind| subfolders(&folder.join(kind)));
+    let mut cases: Vec<Case> = cases.filter_map(|case| read(&folder, &case)).collect();
+    cases.sort_by(|one, other| one.id.cmp(&other.id));
+    assert!(!cases.is_empty(), "nothing recorded of {kinds:?}");
+    cases
+}
+
 fn subfolders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("list the fixtures");
     entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()).collect()

@@ -149,6 +149,7 @@ pub fn record(n: u128, key: &Key, cost: Money) -> UsageRecord {
             audio_output: 8,
             images: 9,
             web_searches: 10,
+            characters: 11,
         },
         usage_source: UsageSource::ProviderFinal,
         cost,

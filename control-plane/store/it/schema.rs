@@ -28,6 +28,7 @@ const PUBLISHED: &[(i64, &[&str])] = &[
             "781ae466a91bac912789a05f54fe3f516962949eff1c9871a5eba3a50d1bd14f",
         ],
     ),
+    (12, &["5a15078be70d02b7f4b3d9083e2137f7905c17f00175907681228ffd0084142c"]),
 ];
 
 #[test]
@@ -84,11 +85,11 @@ async fn migrations_run_once_on_postgres_whoever_starts_them() {
 on_both_engines!(an_unknown_schema_is_refused, a_schema_of_the_release_before_is_behind);
 
 async fn an_unknown_schema_is_refused(ground: &Ground) {
-    ground.break_by("update _sqlx_migrations set version = 9999 where version = 11").await;
+    ground.break_by("update _sqlx_migrations set version = 9999 where version = 12").await;
     assert_eq!(ground.store.schema_state().await.unwrap(), SchemaState::Unknown { version: 9999 });
     let refused = ground.store.migrate().await;
     assert!(matches!(refused, Err(Error::Schema(SchemaState::Unknown { version: 9999 }))), "{refused:?}");
-    ground.break_by("update _sqlx_migrations set version = 11 where version = 9999").await;
+    ground.break_by("update _sqlx_migrations set version = 12 where version = 9999").await;
     assert_eq!(ground.store.schema_state().await.unwrap(), SchemaState::Current);
     // The same number with another text.
     let other = if ground.store.is_postgres() { "'\\x00'" } else { "x'00'" };
@@ -97,7 +98,7 @@ async fn an_unknown_schema_is_refused(ground: &Ground) {
 }
 
 async fn a_schema_of_the_release_before_is_behind(ground: &Ground) {
-    ground.break_by("delete from _sqlx_migrations where version = 11").await;
+    ground.break_by("delete from _sqlx_migrations where version = 12").await;
     assert_eq!(ground.store.schema_state().await.unwrap(), SchemaState::Behind { missing: 1 });
 }
 

@@ -74,6 +74,7 @@ pub const MIGRATIONS: &[Text] = &[
         sqlite: include_str!("../migrations/sqlite/0011_append_only.sql"),
         postgres: include_str!("../migrations/postgres/0011_append_only.sql"),
     },
+    both!(12, "usage", "0012_usage.sql"),
 ];
 
 /// Brings the tables of the database at `url` up to date. Safe to repeat, and to run from two places at once.

@@ -59,13 +59,13 @@ macro_rules! columns {
     () => {
         "proxy, epoch, sequence, recorded_at, request_id, org_id, key_id, budget, billing, plan, requested_model, model, \
          provider, endpoint, dialect_in, dialect_out, attempt, upstream_id, prompt, cache_read, cache_write, \
-         cache_write_1h, completion, reasoning, audio_input, audio_output, images, web_searches, usage_source, cost, \
+         cache_write_1h, completion, reasoning, audio_input, audio_output, images, web_searches, characters, usage_source, cost, \
          held, written_off, price_version, is_byok, outcome, finish_reason, status, streamed, started_at, latency_ms, \
          ttft_ms"
     };
 }
 
-static INSERT: Bulk = Bulk::new(41, concat!("insert into usage (", columns!(), ") values"), "");
+static INSERT: Bulk = Bulk::new(42, concat!("insert into usage (", columns!(), ") values"), "");
 static ADD_DAYS: Bulk = Bulk::new(
     5,
     "insert into usage_days (key_id, day, org_id, requests, cost) values",
@@ -146,6 +146,7 @@ fn read_tokens(cells: &mut Cells<'_>) -> Result<TokenUsage> {
         audio_output: cells.take()?,
         images: cells.take()?,
         web_searches: cells.take()?,
+        characters: cells.take()?,
     })
 }
 
@@ -180,6 +181,7 @@ fn row(origin: &Origin<'_>, sequence: u64, record: &UsageRecord, texts: &mut Tex
         tokens.audio_output,
         tokens.images,
         tokens.web_searches,
+        tokens.characters,
         texts.arg(record.usage_source.name()),
         record.cost,
         record.held,

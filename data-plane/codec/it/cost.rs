@@ -1,9 +1,11 @@
 //! What passing costs, in allocations; times are the bench's business.
 
 use bytes::Bytes;
-use codec::{AnswerEdits, Bridge, Dialect, Pricer, Receipt, RequestEdits, Segments, StreamPass, Whole};
+use codec::{AnswerEdits, Bridge, Dialect, Pricer, Receipt, Segments, StreamPass, Whole};
 use domain::money::Money;
 use domain::usage::TokenUsage;
+
+use crate::edits;
 
 fn chat() -> &'static Dialect {
     codec::dialect::find("openai-chat").unwrap()
@@ -22,7 +24,7 @@ fn pricer() -> impl Pricer {
 }
 
 fn edits(wants_usage: bool) -> AnswerEdits {
-    AnswerEdits { public_model: "openai/gpt-4.1".to_owned(), wants_usage }
+    edits::answer("openai/gpt-4.1", wants_usage)
 }
 
 /// A request of about `size` bytes that says this sentence over and over.
@@ -49,8 +51,7 @@ fn event(model: &str) -> Bytes {
 
 fn send(body: &Bytes) -> Segments {
     let scan = chat().scan(body).unwrap();
-    let edits = RequestEdits { upstream_model: "gpt-4.1", token_limit: None, quirks: Default::default() };
-    bridge().request(body, &scan, &edits)
+    bridge().request(body, &scan, &edits::request("gpt-4.1", None)).unwrap().body
 }
 
 fn answer(body: &Bytes, edits: &AnswerEdits) -> Whole {

@@ -7,9 +7,28 @@ use std::path::{Path, PathBuf};
 /// The providers whose chat answers are of this dialect.
 pub const CHAT: [&str; 6] = ["openai-chat", "mistral", "groq", "xai-chat", "deepseek", "openrouter"];
 
+/// Every folder with chat in it, of any family.
+pub const FAMILIES: [&str; 11] = [
+    "openai-chat",
+    "mistral",
+    "groq",
+    "xai-chat",
+    "deepseek",
+    "openrouter",
+    "openai-responses",
+    "xai-responses",
+    "anthropic",
+    "gemini",
+    "constructed",
+];
+
 /// One recorded exchange.
 pub struct Case {
     pub name: String,
+    /// The name of its dialect; empty where that is not served.
+    pub dialect: &'static str,
+    /// The model and its operation, which stand in the path in some dialects.
+    pub path: String,
     pub request: Option<Vec<u8>>,
     pub response: Vec<u8>,
     pub is_stream: bool,
@@ -65,9 +84,53 @@ fn case(folder: &Path, name: String) -> Option<Case> {
     let response = stream.or_else(|| read("response.json")).or_else(|| read("response.html"))?;
     Some(Case {
         name,
+        dialect: dialect(meta["api"].as_str().unwrap_or_default()),
+        path: meta["path"].as_str().unwrap_or_default().to_owned(),
         request: read("request.json"),
         response,
         is_stream,
         status: meta["status"].as_u64().unwrap_or(200),
     })
+}
+
+fn dialect(api: &str) -> &'static str {
+    match api {
+        "openai-chat" | "mistral-chat" | "groq-chat" | "xai-chat" | "deepseek-chat" | "openrouter-chat" => {
+            "openai-chat"
+        }
+        "openai-responses" | "xai-responses" => "openai-responses",
+        "anthropic-messages" => "anthropic",
+        "gemini-generate" | "gemini-stream" => "gemini",
+        _ => "",
+    }
+}
+
+impl Case {
+    /// The model in the path, where it stands there.
+    pub fn path_model(&self) -> Option<String> {
+        let (_, rest) = self.path.split_once("/models/")?;
+        Some(rest.rsplit_once(':').map_or(rest, |(model, _)| model).to_owned())
+    }
+
+    /// The quirks that the provider's row would have.
+    pub fn quirks(&self) -> &'static [&'static str] {
+        match self.name.split('/').next().unwrap_or_default() {
+            "mistral" => &[
+                "no-stream-options",
+                "random-seed",
+                "tool-choice-any",
+                "core-fields",
+                "thinking-blocks",
+                "document-url",
+                "nine-letter-ids",
+                "no-allowed-tools",
+                "no-reasoning-effort",
+            ],
+            "deepseek" => &["reasoning-content-back", "no-developer-role", "no-json-schema", "no-allowed-tools"],
+            "groq" => &["include-reasoning", "no-allowed-tools"],
+            "openrouter" => &["openrouter-fields"],
+            "openai-chat" => &["max-completion-tokens", "max-4-stops"],
+            _ => &[],
+        }
+    }
 }

@@ -8,9 +8,14 @@
 extern crate tollgate_codec as codec;
 
 mod cost;
+mod edits;
 mod faults;
 mod fixtures;
+mod golden;
+mod laws;
 mod odd;
+mod openai_chat;
+mod pairs;
 mod reference;
 mod requests;
 mod streams;

@@ -161,3 +161,102 @@ pub fn said(text: &str) -> Said {
     text.split('\n').for_each(|line| said.line(line));
     said
 }
+
+/// What a recorded stream says, put together as the whole answer it stands for.
+pub fn put_together(stream: &str) -> Value {
+    let mut answer = serde_json::json!({"id": null, "created": null, "choices": []});
+    for data in stream.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim) {
+        let Ok(chunk) = serde_json::from_str::<Value>(data) else { continue };
+        if answer["id"].as_str().is_none_or(str::is_empty) {
+            answer["id"] = chunk["id"].clone();
+            answer["created"] = chunk["created"].clone();
+        }
+        for piece in chunk["choices"].as_array().into_iter().flatten() {
+            let choices = answer["choices"].as_array_mut().unwrap();
+            let at = choices.iter().position(|choice| choice["index"] == piece["index"]).unwrap_or_else(|| {
+                choices.push(serde_json::json!({"index": piece["index"], "message": {}, "finish_reason": null, "logprobs": null}));
+                choices.len() - 1
+            });
+            add(&mut choices[at], piece);
+        }
+    }
+    answer["choices"].as_array_mut().unwrap().sort_by_key(|choice| choice["index"].as_u64());
+    answer
+}
+
+fn add(choice: &mut Value, piece: &Value) {
+    if choice["finish_reason"].is_null() {
+        choice["finish_reason"] = piece["finish_reason"].clone();
+    }
+    if let Some(more) = piece["logprobs"]["content"].as_array().filter(|list| !list.is_empty()) {
+        match choice["logprobs"]["content"].as_array_mut() {
+            None => choice["logprobs"] = piece["logprobs"].clone(),
+            Some(list) => list.extend(more.iter().cloned()),
+        }
+    }
+    let message = &mut choice["message"];
+    for (name, value) in piece["delta"].as_object().unwrap() {
+        match (name.as_str(), value) {
+            ("content", Value::String(text)) if message["content"].is_array() && !text.is_empty() => {
+                let mut list = message["content"].as_array().cloned().unwrap_or_default();
+                list.push(serde_json::json!({"type": "text", "text": text}));
+                message["content"] = list.into();
+            }
+            ("content" | "refusal" | "reasoning" | "reasoning_content", Value::String(text)) if !text.is_empty() => {
+                let before = message[name].as_str().unwrap_or_default();
+                message[name] = format!("{before}{text}").into();
+            }
+            ("content" | "annotations", Value::Array(items)) => {
+                let mut list = message[name].as_array().cloned().unwrap_or_default();
+                list.extend(items.iter().cloned());
+                message[name] = list.into();
+            }
+            ("tool_calls", Value::Array(items)) => {
+                for call in items {
+                    let mut list = message["tool_calls"].as_array().cloned().unwrap_or_default();
+                    let index = call["index"].as_u64().unwrap() as usize;
+                    match list.get_mut(index) {
+                        None => list.push(call.clone()),
+                        Some(known) => {
+                            let before = known["function"]["arguments"].as_str().unwrap_or_default();
+                            let more = call["function"]["arguments"].as_str().unwrap_or_default();
+                            known["function"]["arguments"] = format!("{before}{more}").into();
+                        }
+                    }
+                    message["tool_calls"] = list.into();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where two values differ first; never what stands there.
+pub fn difference(one: &Value, other: &Value) -> Option<String> {
+    match (one, other) {
+        _ if one == other => None,
+        (Value::Object(fields), Value::Object(others)) => {
+            let names = fields.keys().chain(others.keys());
+            let inner =
+                names.map(|name| (name, fields.get(name), others.get(name))).find(|(_, one, other)| one != other)?;
+            match inner {
+                (name, Some(one), Some(other)) => Some(format!(".{name}{}", difference(one, other)?)),
+                (name, one, _) => Some(format!(".{name} is only {}", if one.is_some() { "left" } else { "right" })),
+            }
+        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
+            let at = (0..items.len()).find(|at| items[*at] != others[*at])?;
+            Some(format!("[{at}]{}", difference(&items[at], &others[at])?))
+        }
+        (Value::Array(items), Value::Array(others)) => Some(format!(" has {} and {} items", items.len(), others.len())),
+        _ => Some(format!(" is {} and {}", shown(one), shown(other))),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.len() > 24 => format!("a text of {} bytes", text.len()),
+        Value::Object(_) | Value::Array(_) => "a list or object".to_owned(),
+        value => value.to_string(),
+    }
+}

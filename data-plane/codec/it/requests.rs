@@ -2,10 +2,11 @@
 //! with the declared edits and nothing else.
 
 use bytes::Bytes;
-use codec::{BodyFault, BodyFaultKind, Bridge, Dialect, RequestEdits, Scan, Segments};
+use codec::{BodyFault, BodyFaultKind, Bridge, Dialect, Scan, Segments};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::edits;
 use crate::fixtures;
 use crate::odd::Odd;
 use crate::reference::{self, offset};
@@ -245,11 +246,7 @@ fn check_untouched(body: &Bytes, sent: &Segments) {
 fn patched(body: &Bytes, model: &str, limit: Option<u64>) -> Result<Segments, BodyFault> {
     let bridge = Bridge::between(chat(), chat()).unwrap();
     let scan = chat().scan(body)?;
-    Ok(bridge.request(
-        body,
-        &scan,
-        &RequestEdits { upstream_model: model, token_limit: limit, quirks: Default::default() },
-    ))
+    bridge.request(body, &scan, &edits::request(model, limit)).map(|outbound| outbound.body)
 }
 
 #[test]

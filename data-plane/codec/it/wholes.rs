@@ -1,11 +1,12 @@
 //! Whole answers: the same usage as a plain reading, edits in the declared places only, errors with HTTP 200 told apart.
 
 use bytes::Bytes;
-use codec::{AnswerEdits, Bridge, Error, Pricer, Receipt, Whole};
+use codec::{Bridge, Error, Pricer, Receipt, Whole};
 use domain::money::Money;
 use domain::usage::{TokenUsage, UsageSource};
 use serde_json::{Value, json};
 
+use crate::edits;
 use crate::fixtures;
 use crate::odd::Odd;
 use crate::reference::{self, offset};
@@ -20,7 +21,7 @@ fn pricer() -> impl Pricer {
 
 fn pass(body: &[u8]) -> Result<Whole, Error> {
     let chat = codec::dialect::find("openai-chat").unwrap();
-    let edits = AnswerEdits { public_model: "public/model".into(), wants_usage: false };
+    let edits = edits::answer("public/model", false);
     Bridge::between(chat, chat).unwrap().whole(Bytes::copy_from_slice(body), &edits, &mut pricer())
 }
 

@@ -1,15 +1,23 @@
 //! Joins a client's dialect to a provider's for one request. The only place that compares two dialects; whoever holds
-//! a bridge cannot tell what is behind it. So far every way leads from a dialect to itself: bytes go through, edited
-//! at named places.
+//! a bridge cannot tell what is behind it: bytes that go through, edited at named places, or a translation.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use domain::usage::TokenUsage;
 
-use crate::dialect::{Dialect, Quirks, openai_chat};
+use crate::carry::{self, Carry};
+use crate::cross::{self, CrossPass};
+use crate::dialect::{Dialect, Egress, Framing, Ingress, Pass, Quirks, Routed};
 use crate::drive::StreamEnd;
-use crate::error::Error;
+use crate::error::{BodyFault, Error};
+use crate::fault::Surface;
+use crate::loss::Losses;
+use crate::names::Names;
 use crate::patch::Segments;
 use crate::receipt::Pricer;
 use crate::scan::Scan;
+use crate::structured::{Expectation, Settled, Watch};
 use crate::tap::Tap;
 
 /// What a request gets on its way to an endpoint. Usage for streams is switched on and our own fields are taken out
@@ -21,15 +29,65 @@ pub struct RequestEdits<'a> {
     /// Tokens of answer at most; only where the gateway has to set a limit.
     pub token_limit: Option<u64>,
     pub quirks: Quirks,
+    /// The most tokens of answer that the endpoint gives, for dialects that must name a limit.
+    pub max_output: Option<u64>,
+    /// What the model takes, such as `text` and `image`; empty where nobody said.
+    pub input_modalities: &'a [String],
+    /// Whether a loss is a refusal.
+    pub require_parameters: bool,
+    /// Opens what clients send back of this endpoint's sealed state.
+    pub carry: &'a Carry,
+}
+
+impl<'a> RequestEdits<'a> {
+    /// Nothing but the model's name.
+    pub fn new(upstream_model: &'a str, carry: &'a Carry) -> RequestEdits<'a> {
+        RequestEdits {
+            upstream_model,
+            token_limit: None,
+            quirks: Quirks::default(),
+            max_output: None,
+            input_modalities: &[],
+            require_parameters: false,
+            carry,
+        }
+    }
 }
 
 /// What an answer gets on its way to the client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AnswerEdits {
     /// The model as the caller knows it.
     pub public_model: String,
     /// Whether the client sees the piece of a stream that has only usage in it.
     pub wants_usage: bool,
+    pub surface: Surface,
+    pub framing: Framing,
+    /// The answer's id where the provider gives none.
+    pub request_id: String,
+    /// Who answers, as OpenRouter's clients want to know.
+    pub provider: String,
+    /// Unix seconds, where the provider does not say when.
+    pub created: u64,
+    /// Seals the endpoint's state for clients of another dialect.
+    pub carry: Carry,
+    /// What is billed by the piece and known from the request alone, as [`Bridge::units`] told it.
+    pub units: TokenUsage,
+    /// Tools' names as [`Outbound::names`] told them.
+    pub names: Names,
+    /// What the answer's text was promised to be.
+    pub expected: Option<Expectation>,
+    /// The request, for dialects whose answers repeat some of it.
+    pub request: Bytes,
+}
+
+/// A request on its way to an endpoint.
+#[derive(Debug)]
+pub struct Outbound {
+    pub body: Segments,
+    pub losses: Losses,
+    /// Tools' names that were changed; goes into [`AnswerEdits::names`].
+    pub names: Names,
 }
 
 /// A whole answer for the client, and what it told.
@@ -38,52 +96,119 @@ pub struct Whole {
     pub body: Segments,
     /// Has an error where the provider sent one with HTTP 200; the body is the provider's own then.
     pub tap: Tap,
+    pub losses: Losses,
+    /// Whether its text is what was promised about it.
+    pub settled: Settled,
 }
 
 /// A way between two dialects.
 #[derive(Debug, Clone, Copy)]
-pub enum Bridge {
-    /// From OpenAI's chat completions to themselves.
-    SameOpenAiChat,
+pub struct Bridge {
+    client: &'static Dialect,
+    provider: &'static Dialect,
+    /// Translates even where bytes could go through.
+    is_forced: bool,
 }
 
 impl Bridge {
-    /// The way from a client's dialect to a provider's; none where there is none yet.
-    pub fn between(client: &Dialect, provider: &Dialect) -> Option<Bridge> {
-        (client == provider && *client == openai_chat::DIALECT).then_some(Bridge::SameOpenAiChat)
+    /// The way from a client's dialect to a provider's; none where there is none.
+    pub fn between(client: &'static Dialect, provider: &'static Dialect) -> Option<Bridge> {
+        let bridge = Bridge { client, provider, is_forced: false };
+        (bridge.is_same() || bridge.halves().is_some()).then_some(bridge)
     }
 
-    /// The request as the endpoint gets it. `scan` is the scan of this very body by the client's dialect.
-    pub fn request(&self, body: &Bytes, scan: &Scan, edits: &RequestEdits<'_>) -> Segments {
-        match self {
-            Bridge::SameOpenAiChat => openai_chat::patch(body, scan, edits),
+    /// Whether bytes go through.
+    pub fn is_same(&self) -> bool {
+        self.client == self.provider && !self.is_forced
+    }
+
+    /// The way by canonical words, between a dialect and itself as well. The product never asks for it: laws that hold for
+    /// all halves are checked on it.
+    #[doc(hidden)]
+    pub fn translating(client: &'static Dialect, provider: &'static Dialect) -> Option<Bridge> {
+        let bridge = Bridge { client, provider, is_forced: true };
+        bridge.halves().is_some().then_some(bridge)
+    }
+
+    /// What is billed by the piece and known from the request alone.
+    pub fn units(&self, scan: &Scan) -> TokenUsage {
+        self.provider.same.units(scan)
+    }
+
+    fn halves(&self) -> Option<(&'static dyn Ingress, &'static dyn Egress)> {
+        Some((self.client.ingress?, self.provider.egress?))
+    }
+
+    /// Where behind the provider's base URL the request goes.
+    pub fn route(&self, routed: &Routed<'_>) -> Cow<'static, str> {
+        self.provider.route(routed)
+    }
+
+    /// The request as the endpoint gets it. `scan` is the scan of this very body by the client's dialect. A fault means
+    /// that this endpoint cannot be asked so; another one may.
+    pub fn request(&self, body: &Bytes, scan: &Scan, edits: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
+        match self.halves() {
+            // Sealed state that we carried from another endpoint means nothing to this one and has to come out.
+            Some(halves) if !self.is_same() || carry::is_in(body) => {
+                cross::request(halves, self.provider, body, scan, edits)
+            }
+            _ => Ok(Outbound {
+                body: self.provider.same.request(body, scan, edits),
+                losses: Losses::default(),
+                names: Names::default(),
+            }),
         }
     }
 
     /// The pass for a streamed answer.
     pub fn stream(&self, edits: &AnswerEdits) -> StreamPass {
-        match self {
-            Bridge::SameOpenAiChat => StreamPass { pass: Pass::SameOpenAiChat(openai_chat::StreamPass::new(edits)) },
-        }
+        let pass: Box<dyn Pass> = match self.halves().filter(|_| !self.is_same()) {
+            Some((ingress, egress)) => {
+                let pass = CrossPass::new(egress.stream(), ingress.stream(edits), edits.names.clone());
+                Box::new(pass.aws_framed(egress.is_aws_framed()))
+            }
+            None => self.provider.same.stream(edits),
+        };
+        let watch = edits.expected.clone().zip(self.provider.egress);
+        let watch = watch.map(|(expected, egress)| Box::new(Watch::new(egress, expected)));
+        StreamPass { pass, watch, is_broken: false }
     }
 
     /// A whole answer as the client gets it.
     pub fn whole(&self, body: Bytes, edits: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
-        match self {
-            Bridge::SameOpenAiChat => openai_chat::pass(body, edits, pricer),
+        match self.halves().filter(|_| !self.is_same()) {
+            Some(halves) => cross::whole(halves, body, edits, pricer),
+            None => self.whole_same(body, edits, pricer),
+        }
+    }
+}
+
+impl Bridge {
+    /// Bytes pass; only where something was promised about them are they read, and only where they had to be mended are
+    /// they written anew.
+    fn whole_same(&self, body: Bytes, edits: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
+        let (Some(expected), Some(halves)) = (&edits.expected, self.halves()) else {
+            return self.provider.same.whole(body, edits, pricer);
+        };
+        let mut whole = self.provider.same.whole(body.clone(), edits, pricer)?;
+        if whole.tap.upstream_error().is_some() {
+            return Ok(whole);
+        }
+        whole.settled = cross::settle(halves.1, &body, expected);
+        match whole.settled {
+            Settled::Healed => cross::whole(halves, body, edits, pricer),
+            Settled::Fits | Settled::Broken => Ok(whole),
         }
     }
 }
 
 /// The pass of one streamed answer through a bridge.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct StreamPass {
-    pass: Pass,
-}
-
-#[derive(Debug, Clone)]
-enum Pass {
-    SameOpenAiChat(openai_chat::StreamPass),
+    pass: Box<dyn Pass>,
+    /// Reads along where something was promised about the answer's text.
+    watch: Option<Box<Watch>>,
+    is_broken: bool,
 }
 
 impl StreamPass {
@@ -91,30 +216,32 @@ impl StreamPass {
     /// very same bytes when nothing had to change. An error the provider reports within the stream is not passed on:
     /// what stood before it is given, and the pass is open no more.
     pub fn push(&mut self, chunk: Bytes, pricer: &mut dyn Pricer) -> Bytes {
-        match &mut self.pass {
-            Pass::SameOpenAiChat(pass) => pass.push(chunk, pricer),
+        if self.is_broken {
+            return Bytes::new();
         }
+        self.is_broken = self.watch.as_mut().is_some_and(|watch| watch.breaks(&chunk));
+        let out = self.pass.push(chunk, pricer);
+        // What says that the answer ended well must not reach the client: it has not.
+        if self.is_broken { Bytes::new() } else { out }
     }
 
     /// What is known so far.
     pub fn tap(&self) -> &Tap {
-        match &self.pass {
-            Pass::SameOpenAiChat(pass) => pass.tap(),
-        }
+        self.pass.tap()
     }
 
     /// Whether more of the upstream is of use.
     pub fn is_open(&self) -> bool {
-        match &self.pass {
-            Pass::SameOpenAiChat(pass) => pass.is_open(),
-        }
+        !self.is_broken && self.pass.is_open()
     }
 
     /// The provider's body has ended, well or badly, or is not wanted any more: the last bytes for the client, and how
     /// the stream ended. Call it once.
     pub fn end(&mut self, pricer: &mut dyn Pricer) -> (Bytes, StreamEnd) {
-        match &mut self.pass {
-            Pass::SameOpenAiChat(pass) => pass.end(pricer),
+        let (rest, end) = self.pass.end(pricer);
+        match self.is_broken {
+            true => (Bytes::new(), StreamEnd::Broken),
+            false => (rest, end),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum StreamEnd {
     Empty,
     /// An event was larger than is held.
     Oversized,
+    /// It ended well, but its text is not of the shape that was promised.
+    Broken,
 }
 
 /// Judges an end. Errors go before everything: what follows one is no answer.

@@ -21,6 +21,8 @@ pub enum BodyFaultKind {
     OutOfRange,
     Repeated,
     Missing,
+    /// It is well said, but the endpoint cannot do it.
+    Unsupported,
 }
 
 impl BodyFaultKind {
@@ -33,6 +35,7 @@ impl BodyFaultKind {
             BodyFaultKind::OutOfRange => "invalid_value",
             BodyFaultKind::Repeated => "repeated_field",
             BodyFaultKind::Missing => "missing_required_parameter",
+            BodyFaultKind::Unsupported => "unsupported_parameter",
         }
     }
 }

@@ -3,10 +3,13 @@
 
 use serde_json::Value;
 
+use crate::dialect::Framing;
+
 /// Which spelling of the OpenAI family a client speaks, told by its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Surface {
     /// `/v1` and `/openai/v1`: OpenAI's own.
+    #[default]
     V1,
     /// `/api/v1`: OpenRouter's.
     ApiV1,
@@ -28,7 +31,7 @@ pub struct FaultBody<'a> {
 }
 
 /// Where in a stream an error stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct InBand<'a> {
     /// The answer's id so far; empty when it has none.
     pub id: &'a str,
@@ -37,6 +40,11 @@ pub struct InBand<'a> {
     pub provider: &'a str,
     /// Unix seconds; [`crate::Tap::created`] will do.
     pub created: u64,
+    pub framing: Framing,
+    /// Whether nothing of the answer went out before it; signs of life do not count.
+    pub is_first: bool,
+    /// The number of this event, in dialects that number them: [`crate::Tap::sequence`].
+    pub sequence: u64,
 }
 
 /// An error as a provider reported it, bounded and cleaned.
@@ -80,6 +88,46 @@ pub fn decode(body: &[u8]) -> UpstreamError {
     }
 }
 
+/// The header in which Amazon names an error that it answers with.
+pub const NAME_HEADER: &str = "x-amzn-errortype";
+
+/// Reads an error body whose sender names the error beside it, with a namespace before it and an address behind it.
+pub(crate) fn decode_named(name: &str, body: &[u8]) -> UpstreamError {
+    let mut error = decode(body);
+    let name = bare(name);
+    if !name.is_empty() {
+        error.code = Some(clean(name, MAX_WORD));
+    }
+    error
+}
+
+/// Reads an exception within a stream of Amazon's frames, by its type and payload. What HTTP would have said is in the
+/// status; a model that broke off is to be asked again, as another provider's is.
+pub(crate) fn exception(name: &str, payload: &[u8]) -> UpstreamError {
+    const STATUSES: [(&str, u16); 6] = [
+        ("validationException", 400),
+        ("throttlingException", 429),
+        ("internalServerException", 500),
+        ("modelStreamErrorException", 502),
+        ("serviceUnavailableException", 503),
+        ("modelTimeoutException", 504),
+    ];
+    let mut error = decode_named(name, payload);
+    let told = serde_json::from_slice::<Value>(payload.get(..payload.len().min(MAX_BODY)).unwrap_or_default());
+    let original = told.as_ref().ok().and_then(|told| told.get("originalMessage")?.as_str());
+    if let Some(original) = original.filter(|original| !original.is_empty() && *original != error.message) {
+        error.message = clean(&format!("{}: {original}", error.message), MAX_MESSAGE);
+    }
+    let known = STATUSES.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare(name)));
+    error.status = error.status.or(known.map(|(_, status)| *status));
+    error
+}
+
+fn bare(name: &str) -> &str {
+    let name = name.rsplit('#').next().unwrap_or_default();
+    name.split(':').next().unwrap_or_default().trim()
+}
+
 fn from_value(value: &Value) -> UpstreamError {
     match value {
         Value::Array(items) => items.first().map(from_value).unwrap_or_default(),
@@ -93,7 +141,7 @@ fn from_value(value: &Value) -> UpstreamError {
 }
 
 fn from_object(value: &Value) -> UpstreamError {
-    let message = ["message", "detail", "error_description"].iter().find_map(|name| said(value.get(name)?));
+    let message = ["message", "Message", "detail", "error_description"].iter().find_map(|name| said(value.get(name)?));
     let word = |name: &str| match value.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Some(clean(text, MAX_WORD)),
         Some(Value::Number(number)) => Some(number.to_string()),
@@ -109,11 +157,27 @@ fn from_object(value: &Value) -> UpstreamError {
     UpstreamError {
         message: clean(message.unwrap_or_default(), MAX_MESSAGE),
         kind: word("type")
-            .or_else(|| value.get("metadata")?.get("error_type")?.as_str().map(|text| clean(text, MAX_WORD))),
-        code: word("code"),
+            .or_else(|| value.get("metadata")?.get("error_type")?.as_str().map(|text| clean(text, MAX_WORD)))
+            .or_else(|| status_word(value)),
+        code: reason(value)
+            .or_else(|| word("code"))
+            .or_else(|| Some(clean(bare(value.get("__type")?.as_str()?), MAX_WORD))),
         param: word("param"),
         status,
     }
+}
+
+/// Google's word for a status, such as `UNAVAILABLE`.
+fn status_word(value: &Value) -> Option<String> {
+    let is_word = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    value.get("status")?.as_str().filter(is_word).map(|text| clean(text, MAX_WORD))
+}
+
+/// Google's reason, which tells more than the status that it repeats as a code: a bad key is `API_KEY_INVALID` with 400.
+fn reason(value: &Value) -> Option<String> {
+    let details = value.get("details")?.as_array()?;
+    let reason = details.iter().find_map(|detail| detail.get("reason")?.as_str())?;
+    (!reason.is_empty()).then(|| clean(reason, MAX_WORD))
 }
 
 /// A text, or the first message of a list of complaints.
@@ -258,7 +322,13 @@ mod tests {
             (r#"{"detail":"m"}"#, "m", None, None),
             (r#"{"detail":[{"loc":["body"],"msg":"m","type":"x"}]}"#, "m", None, None),
             (r#"{"message":{"detail":[{"msg":"m"}]}}"#, "", None, None),
-            (r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#, "m", None, Some("503")),
+            (r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#, "m", Some("UNAVAILABLE"), Some("503")),
+            (
+                r#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"locale":"en"},{"reason":"API_KEY_INVALID"}]}}"#,
+                "m",
+                Some("INVALID_ARGUMENT"),
+                Some("API_KEY_INVALID"),
+            ),
             ("<html><head><title>502 Bad\n Gateway</title></head></html>", "502 Bad Gateway", None, None),
             ("<p>no title</p>", "no title", None, None),
             ("upstream connect error", "upstream connect error", None, None),
@@ -302,5 +372,28 @@ mod tests {
         assert_eq!(clean("a\u{0}b\r\nc", 99), "a b c");
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(decode(deep.as_bytes()), UpstreamError::default());
+    }
+
+    #[test]
+    fn amazons_errors_are_named_beside_the_body() {
+        let named = |name: &str, body: &str| decode_named(name, body.as_bytes());
+        let error = named("ThrottlingException:http://internal.amazon.com/coral/", r#"{"message":"slow down"}"#);
+        assert_eq!((error.message.as_str(), error.code.as_deref()), ("slow down", Some("ThrottlingException")));
+        assert_eq!(named("", r#"{"code":"c"}"#).code.as_deref(), Some("c"));
+        for (name, payload, message, status) in [
+            ("throttlingException", r#"{"message":"Too many requests"}"#, "Too many requests", Some(429)),
+            ("ValidationException", r#"{"message":"no"}"#, "no", Some(400)),
+            (
+                "modelStreamErrorException",
+                r#"{"message":"broke","originalStatusCode":500,"originalMessage":"out of luck"}"#,
+                "broke: out of luck",
+                Some(502),
+            ),
+            ("oddException", "", "", None),
+            ("", "no json", "no json", None),
+        ] {
+            let error = exception(name, payload.as_bytes());
+            assert_eq!((error.message.as_str(), error.status), (message, status), "{name}");
+        }
     }
 }

@@ -27,6 +27,7 @@ pub struct Tap {
     bytes: u64,
     unread: u64,
     upstream_error: Option<UpstreamError>,
+    sequence: u64,
 }
 
 impl Tap {
@@ -96,6 +97,15 @@ impl Tap {
         self.upstream_error.as_ref()
     }
 
+    /// The number that the next event for the client has, in dialects that number them.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(crate) fn note_sequence(&mut self, next: u64) {
+        self.sequence = next;
+    }
+
     /// Tokens relayed, estimated without a vocabulary: providers send about one token a piece, and a token is seldom
     /// shorter than four bytes on average, so the larger of the number of pieces with content and a quarter of the
     /// bytes of text, reasoning and tool arguments, rounded up.
@@ -152,7 +162,7 @@ impl Tap {
 
 /// The reasons that nearly all answers end with need no copy.
 fn usual_reason(reason: &str) -> Option<&'static str> {
-    const USUAL: [&str; 4] = ["stop", "length", "tool_calls", "content_filter"];
+    const USUAL: [&str; 6] = ["stop", "length", "tool_calls", "content_filter", "STOP", "MAX_TOKENS"];
     USUAL.into_iter().find(|usual| *usual == reason)
 }
 

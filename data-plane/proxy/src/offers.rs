@@ -115,6 +115,8 @@ fn smooth(place: &Cell<u64>, value: u64) {
 pub(crate) struct Lane {
     pub route: Route,
     pub model: Arc<Model>,
+    /// The client's dialect.
+    client: &'static Dialect,
     pub bridge: Bridge,
     /// The provider's dialect.
     pub dialect: &'static Dialect,
@@ -155,22 +157,48 @@ pub(crate) struct Offer {
 /// One snapshot as a worker uses it.
 pub(crate) struct View {
     pub snapshot: Arc<Snapshot>,
-    dialect: &'static Dialect,
-    offers: RefCell<HashMap<Box<str>, Rc<Offer>>>,
+    offers: RefCell<Offers>,
     lists: RefCell<Vec<List>>,
 }
+
+/// What is on offer to the clients of each dialect, by name.
+type Offers = Vec<(&'static Dialect, HashMap<Box<str>, Rc<Offer>>)>;
 
 /// A ready answer to `GET models`.
 struct List {
     policy: Arc<Policy>,
+    dialect: &'static Dialect,
     surface: Surface,
     body: Bytes,
 }
 
 impl View {
+    fn offer(&self, dialect: &'static Dialect, name: &str) -> Option<Rc<Offer>> {
+        let offers = self.offers.borrow();
+        offers.iter().find(|(known, _)| std::ptr::eq(*known, dialect))?.1.get(name).cloned()
+    }
+
+    fn remember(&self, dialect: &'static Dialect, name: &str, offer: Rc<Offer>) {
+        let mut offers = self.offers.borrow_mut();
+        let place = offers.iter().position(|(known, _)| std::ptr::eq(*known, dialect)).unwrap_or_else(|| {
+            offers.push((dialect, HashMap::new()));
+            offers.len() - 1
+        });
+        if let Some((_, names)) = offers.get_mut(place) {
+            names.insert(name.into(), offer);
+        }
+    }
+
     /// The model list for this policy; `make` is called when it is not there yet.
-    pub fn model_list(&self, policy: &Arc<Policy>, surface: Surface, make: impl FnOnce() -> Bytes) -> Bytes {
-        let same = |list: &&List| list.policy.allow_models == policy.allow_models && list.surface == surface;
+    pub fn model_list(
+        &self,
+        policy: &Arc<Policy>,
+        (dialect, surface): (&'static Dialect, Surface),
+        make: impl FnOnce() -> Bytes,
+    ) -> Bytes {
+        let same = |list: &&List| {
+            list.policy.allow_models == policy.allow_models && list.surface == surface && list.dialect == dialect
+        };
         if let Some(list) = self.lists.borrow().iter().find(same) {
             return list.body.clone();
         }
@@ -179,25 +207,25 @@ impl View {
         if lists.len() >= LISTS_MOST {
             lists.clear();
         }
-        lists.push(List { policy: policy.clone(), surface, body: body.clone() });
+        lists.push(List { policy: policy.clone(), dialect, surface, body: body.clone() });
         body
     }
 }
 
 /// Makes views, and keeps what does not change from one to the next.
 pub(crate) struct Shelf {
-    dialect: &'static Dialect,
     upstream: Upstream,
     tally: Rc<Tally>,
     view: Rc<View>,
-    lanes: HashMap<EndpointId, Rc<Lane>>,
+    /// For each endpoint, one for every dialect that it was asked in.
+    lanes: HashMap<EndpointId, Vec<Rc<Lane>>>,
     health: HashMap<EndpointId, Rc<Health>>,
 }
 
 impl Shelf {
-    pub fn new(dialect: &'static Dialect, upstream: Upstream, tally: Rc<Tally>, snapshot: Arc<Snapshot>) -> Shelf {
-        let view = Rc::new(View { snapshot, dialect, offers: RefCell::default(), lists: RefCell::default() });
-        Shelf { dialect, upstream, tally, view, lanes: HashMap::new(), health: HashMap::new() }
+    pub fn new(upstream: Upstream, tally: Rc<Tally>, snapshot: Arc<Snapshot>) -> Shelf {
+        let view = Rc::new(View { snapshot, offers: RefCell::default(), lists: RefCell::default() });
+        Shelf { upstream, tally, view, lanes: HashMap::new(), health: HashMap::new() }
     }
 
     /// The view of this snapshot; the catalogue's part is made anew only when the catalogue changed.
@@ -213,12 +241,8 @@ impl Shelf {
         if !same_catalogue {
             self.forget_removed(snapshot);
         }
-        self.view = Rc::new(View {
-            snapshot: snapshot.clone(),
-            dialect: self.dialect,
-            offers: RefCell::new(offers),
-            lists: RefCell::new(lists),
-        });
+        self.view =
+            Rc::new(View { snapshot: snapshot.clone(), offers: RefCell::new(offers), lists: RefCell::new(lists) });
         self.view.clone()
     }
 
@@ -229,14 +253,14 @@ impl Shelf {
         self.health.retain(|id, _| present.contains(id));
     }
 
-    /// What is on offer under this name: an id, or a bare slug that only one model has.
-    pub fn offer(&mut self, view: &View, name: &str) -> Option<Rc<Offer>> {
-        if let Some(offer) = view.offers.borrow().get(name) {
-            return Some(offer.clone());
+    /// What is on offer under this name (an id, or a bare slug that only one model has) to clients of this dialect.
+    pub fn offer(&mut self, view: &View, dialect: &'static Dialect, name: &str) -> Option<Rc<Offer>> {
+        if let Some(offer) = view.offer(dialect, name) {
+            return Some(offer);
         }
         let entry = view.snapshot.catalogue().model(name)?;
-        let offer = Rc::new(self.prepare(entry, view.dialect));
-        view.offers.borrow_mut().insert(name.into(), offer.clone());
+        let offer = Rc::new(self.prepare(entry, dialect));
+        view.remember(dialect, name, offer.clone());
         Some(offer)
     }
 
@@ -255,27 +279,32 @@ impl Shelf {
 
     fn lane(&mut self, entry: &ModelEntry, route: &Route, dialect: &'static Dialect) -> Result<Rc<Lane>, &'static str> {
         let id = &route.endpoint.id;
-        if let Some(known) = self.lanes.get(id).filter(|known| known.is_of(entry, route)) {
+        let known = self.lanes.get(id).into_iter().flatten();
+        if let Some(known) = known.into_iter().find(|known| known.client == dialect && known.is_of(entry, route)) {
             return Ok(known.clone());
         }
         if let Some(reason) = why_closed(route) {
             return Err(reason);
         }
         let (provider_dialect, bridge) = joined(dialect, route).ok_or("dialect")?;
+        let target = self.upstream.target(&route.provider.base_url).map_err(|_| "bad_address")?;
         let lane = Rc::new(Lane {
             route: route.clone(),
             model: entry.model.clone(),
+            client: dialect,
             bridge,
             dialect: provider_dialect,
             quirks: provider_dialect.parse_quirks(&route.endpoint.quirks).map_err(|_| "unknown_quirk")?,
-            target: self.upstream.target(&route.provider.base_url).map_err(|_| "bad_address")?,
-            signer: Signer::of(&route.provider.auth).ok_or("unknown_auth")?,
+            signer: self.upstream.signer(&route.provider.auth, &target).ok_or("unknown_auth")?,
+            target,
             model_header: text_header(entry.model.id.as_str()),
             provider_header: text_header(route.provider.id.as_str()),
             counters: self.tally.attempts(route.provider.id.as_str()),
             health: self.health.entry(id.clone()).or_default().clone(),
         });
-        self.lanes.insert(id.clone(), lane.clone());
+        let lanes = self.lanes.entry(id.clone()).or_default();
+        lanes.retain(|known| known.client != dialect);
+        lanes.push(lane.clone());
         Ok(lane)
     }
 }
@@ -294,10 +323,14 @@ pub(crate) fn why_closed(route: &Route) -> Option<&'static str> {
     (!route.provider.can_sign()).then_some("no_credential")
 }
 
-/// The first of the provider's dialects that there is a way to.
+/// The client's own dialect where the provider speaks it, else the first of the provider's that there is a way to.
 fn joined(client: &'static Dialect, route: &Route) -> Option<(&'static Dialect, Bridge)> {
-    let dialects = route.provider.dialects.iter().filter_map(|id| codec::dialect::find(id.as_str()));
-    dialects.into_iter().find_map(|dialect| Some((dialect, Bridge::between(client, dialect)?)))
+    let dialects = || route.provider.dialects.iter().filter_map(|id| codec::dialect::find(id.as_str()));
+    let mut ways = dialects().filter(|dialect| *dialect == client).chain(dialects());
+    if route.provider.dialects.iter().any(|id| id.as_str() == client.row) && client.id != client.row {
+        return Some((client, Bridge::between(client, client)?));
+    }
+    ways.find_map(|dialect| Some((dialect, Bridge::between(client, dialect)?)))
 }
 
 /// Whether any endpoint of the model can be used through this dialect.

@@ -33,8 +33,6 @@ use crate::{
     upstream,
 };
 
-/// The dialect of the routes that are served.
-const DIALECT: &str = "openai-chat";
 /// How long background tasks may take to end.
 const TASKS_PATIENCE: Duration = Duration::from_secs(2);
 /// The file in the data folder that keeps the proxy's name.
@@ -201,6 +199,7 @@ async fn open(settings: Settings, shutdown: Shutdown) -> Result<(House, Running,
     let (address, is_tls) = (listener.address(), certificate.is_some());
     let (crew, acceptor) = open_doors(&gate, listener, workers, certificate.map(|(_, config)| config))?;
     driver.start(spool, replay, &tasks);
+    tasks.spawn("tokens", gate.upstream.clone().keep_tokens(gate.clock.clone(), tasks.stopping()));
     let (status, leaving) = (gate.link.status.clone(), gate.shutdown.clone());
     let stopping = tasks.stopping();
     tasks.spawn("fence", async move {
@@ -231,9 +230,7 @@ fn open_doors(
     workers: usize,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Result<(Crew, thread::JoinHandle<()>), Error> {
-    // The dialect is compiled in.
-    let dialect = codec::dialect::find(DIALECT).ok_or(Error::Vanished)?;
-    let crew = hire(workers, gate, dialect, tls.as_ref())?;
+    let crew = hire(workers, gate, tls.as_ref())?;
     show_load(gate, &crew)?;
     let (hands, most, shutdown) = (crew.hands(), gate.settings.limits.connections, gate.shutdown.clone());
     let mut primed = gate.primed.subscribe();

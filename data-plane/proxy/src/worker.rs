@@ -9,7 +9,6 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use bytes::Bytes;
 use codec::Dialect;
 use domain::{keys::Digest, snapshot::Snapshot, time::Timestamp};
 use http::HeaderMap;
@@ -43,11 +42,7 @@ pub(crate) struct Worker {
     pub upstream: Upstream,
     pub tally: Rc<Tally>,
     pub load: Arc<Load>,
-    /// The client-facing dialect of the routes that are served.
-    pub dialect: &'static Dialect,
-    /// A sign of life on a stream.
-    pub comment: Bytes,
-    /// How often one is sent.
+    /// How often a sign of life is sent on a stream.
     pub comment_every: Ticks,
     pub purses: RefCell<Purses>,
     /// Places for chats and for their attempts.
@@ -74,7 +69,7 @@ fn ahead_us(clock: &dyn Clock) -> i64 {
 
 impl Worker {
     /// The worker of this thread; to be called inside its runtime.
-    pub fn new(gate: Arc<Gate>, dialect: &'static Dialect, load: Arc<Load>) -> runtime::Result<Rc<Worker>> {
+    pub fn new(gate: Arc<Gate>, load: Arc<Load>) -> runtime::Result<Rc<Worker>> {
         let tally = Rc::new(Tally::register(&gate.metrics)?);
         let upstream = Upstream::new(gate.upstream.clone());
         let mut snapshot = Cache::new(gate.link.snapshot.clone());
@@ -83,13 +78,11 @@ impl Worker {
             alarms: Alarms::new(),
             timeouts: gate.timeouts(),
             spool: gate.spool.writer(),
-            shelf: RefCell::new(Shelf::new(dialect, upstream.clone(), tally.clone(), first)),
+            shelf: RefCell::new(Shelf::new(upstream.clone(), tally.clone(), first)),
             snapshot: RefCell::new(snapshot),
             upstream,
             tally,
             load,
-            dialect,
-            comment: dialect.encode_keep_alive(&gate.settings.keepalive.text),
             comment_every: Ticks::of(gate.settings.keepalive.interval.get()),
             purses: RefCell::default(),
             chats: Pool::of(Chat::serve),
@@ -108,9 +101,9 @@ impl Worker {
         self.shelf.borrow_mut().view(cache.load())
     }
 
-    /// What `view` has on offer under this name.
-    pub fn offer(&self, view: &View, name: &str) -> Option<Rc<Offer>> {
-        self.shelf.borrow_mut().offer(view, name)
+    /// What `view` has on offer under this name for clients of this dialect.
+    pub fn offer(&self, view: &View, dialect: &'static Dialect, name: &str) -> Option<Rc<Offer>> {
+        self.shelf.borrow_mut().offer(view, dialect, name)
     }
 
     /// The time on the wall at a moment of the clock that does not jump.
@@ -150,7 +143,7 @@ impl Worker {
         let nobody = Digest::of("");
         std::hint::black_box(view.snapshot.caller(&nobody, self.wall(self.gate.clock.monotonic())));
         for entry in view.snapshot.catalogue().models() {
-            drop(self.offer(&view, entry.model.id.as_str()));
+            drop(self.offer(&view, &codec::dialect::openai_chat::DIALECT, entry.model.id.as_str()));
         }
     }
 }

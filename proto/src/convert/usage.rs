@@ -34,6 +34,7 @@ impl From<&TokenUsage> for wire::TokenUsage {
             audio_output: usage.audio_output,
             images: usage.images,
             web_searches: usage.web_searches,
+            characters: usage.characters,
         }
     }
 }
@@ -51,6 +52,7 @@ impl From<wire::TokenUsage> for TokenUsage {
             audio_output: wire.audio_output,
             images: wire.images,
             web_searches: wire.web_searches,
+            characters: wire.characters,
         }
     }
 }

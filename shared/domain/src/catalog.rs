@@ -21,6 +21,7 @@ pub const DIALECTS: &[&str] = &[
     "rerank",
     "anthropic",
     "gemini",
+    "bedrock-converse",
 ];
 
 /// The name of an API family on the wire. A checked name on a row, not an enum: a proxy that does not serve it leaves

@@ -7,7 +7,7 @@ use crate::usage::TokenUsage;
 /// What `usage` costs by `prices`: an exact sum in pico-dollars, rounded half up to nano-dollars once.
 ///
 /// Fallbacks for missing prices: cache classes and audio input cost what the prompt costs, reasoning and audio output
-/// what the completion costs; images, searches and the request itself are free.
+/// what the completion costs; images, searches, letters and the request itself are free.
 pub fn cost(usage: &TokenUsage, prices: &PriceList) -> Money {
     let prompt = prices.prompt.unwrap_or(Price::ZERO);
     let completion = prices.completion.unwrap_or(Price::ZERO);
@@ -22,6 +22,7 @@ pub fn cost(usage: &TokenUsage, prices: &PriceList) -> Money {
         (usage.audio_output, prices.audio_output.unwrap_or(completion)),
         (usage.images, prices.image.unwrap_or(Price::ZERO)),
         (usage.web_searches, prices.web_search.unwrap_or(Price::ZERO)),
+        (usage.characters, prices.character.unwrap_or(Price::ZERO)),
         (1, prices.request.unwrap_or(Price::ZERO)),
     ];
     Money::round_pico(terms.into_iter().map(|(units, price)| i128::from(units) * i128::from(price.pico())).sum())
@@ -39,6 +40,13 @@ pub fn dearest_prompt(prices: &PriceList) -> Price {
 /// The dearest price an answer token can have here.
 pub fn dearest_completion(prices: &PriceList) -> Price {
     [prices.completion, prices.reasoning, prices.audio_output].into_iter().flatten().max().unwrap_or(Price::ZERO)
+}
+
+/// What so many images and letters cost, rounded up: what a hold needs on top of its tokens.
+pub fn pieces(images: u64, characters: u64, prices: &PriceList) -> Money {
+    let sum = i128::from(images) * i128::from(prices.image.unwrap_or(Price::ZERO).pico())
+        + i128::from(characters) * i128::from(prices.character.unwrap_or(Price::ZERO).pico());
+    Money::round_pico(sum.saturating_add(499))
 }
 
 /// What at most `prompt` and `completion` tokens can cost.
@@ -86,6 +94,19 @@ mod tests {
         let prices = PriceList { cache_read: None, ..mini() };
         let usage = TokenUsage { cache_read: 1_000_000, ..TokenUsage::default() };
         assert_eq!(cost(&usage, &prices).to_string(), "0.150000000");
+    }
+
+    #[test]
+    fn letters_and_images_are_held_for_in_full() {
+        let prices = PriceList {
+            image: Price::per_unit("0.04").ok(),
+            character: Price::per_unit("0.000015").ok(),
+            ..PriceList::default()
+        };
+        let usage = TokenUsage { images: 3, characters: 1_001, ..TokenUsage::default() };
+        assert_eq!(cost(&usage, &prices).to_string(), "0.135015000");
+        assert_eq!(pieces(3, 1_001, &prices), cost(&usage, &prices));
+        assert_eq!(pieces(9, 9, &mini()), Money::ZERO);
     }
 
     proptest! {

@@ -10,10 +10,11 @@ use crate::ids::ProviderId;
 pub struct Provider {
     pub id: ProviderId,
     pub name: String,
-    /// The route of each operation is appended. `echo://local` is the built-in provider.
+    /// The route of each operation is appended to its path; `{model}` in the path is the endpoint's upstream model, a
+    /// query is kept. `echo://local` is the built-in provider.
     pub base_url: String,
     pub dialects: Vec<DialectId>,
-    /// `bearer`, `header:<name>` or `none`.
+    /// `bearer`, `header:<name>`, `google-service-account`, `aws-sigv4:<region>/<service>` or `none`.
     pub auth: AuthScheme,
     /// Version of the platform's own credential, 0 when there is none. The secret itself never travels here.
     pub credential_version: u64,
@@ -38,20 +39,27 @@ pub struct AuthScheme(pub String);
 
 /// An auth scheme that nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an auth scheme; known are bearer, header:<name>, none")]
+#[error(
+    "`{0}` is not an auth scheme; known are bearer, header:<name>, google-service-account, \
+     aws-sigv4:<region>/<service>, none"
+)]
 pub struct UnknownScheme(String);
 
 impl AuthScheme {
     /// A scheme by the name people write.
     pub fn parse(text: &str) -> Result<AuthScheme, UnknownScheme> {
-        let header = text.strip_prefix("header:").is_some_and(|name| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        });
-        if header || text == "bearer" || text == "none" {
-            Ok(AuthScheme(text.to_owned()))
-        } else {
-            Err(UnknownScheme(text.chars().take(40).collect()))
-        }
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let is_known = match text.split_once(':') {
+            None => matches!(text, "bearer" | "google-service-account" | "none"),
+            Some(("header", name)) => is_word(name),
+            Some(("aws-sigv4", scope)) => {
+                scope.split_once('/').is_some_and(|(region, service)| is_word(region) && is_word(service))
+            }
+            Some(_) => false,
+        };
+        if is_known { Ok(AuthScheme(text.to_owned())) } else { Err(UnknownScheme(text.chars().take(40).collect())) }
     }
 
     /// Whether requests go out unsigned.
@@ -69,6 +77,9 @@ pub struct DataPolicy {
     pub zdr: Option<bool>,
 }
 
+/// What stands for the endpoint's upstream model in the path of a base URL.
+pub const MODEL_PLACEHOLDER: &str = "{model}";
+
 /// What is wrong with a provider's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
@@ -78,20 +89,29 @@ pub enum BadUrl {
     Insecure(String),
 }
 
-/// Checks a base URL: https anywhere, http on loopback or when `insecure`, `echo://local` for the built-in provider.
+/// Checks a base URL: https anywhere, http on loopback or when `insecure`, `echo://local` for the built-in provider. Its
+/// path may name the model, and a query may follow.
 pub fn check_base_url(url: &str, insecure: bool) -> Result<(), BadUrl> {
     let shape = || BadUrl::Shape(url.chars().take(120).collect());
     if url == "echo://local" {
         return Ok(());
     }
-    if url.contains(['#', '?', ' ']) || url.contains('@') {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let is_odd = |text: &str| text.contains(['#', '?', ' ', '@', '{', '}']);
+    if is_odd(&address.replace(MODEL_PLACEHOLDER, "")) || is_odd(query) {
         return Err(shape());
     }
-    if let Some(rest) = url.strip_prefix("https://") {
-        return if rest.is_empty() || rest.starts_with('/') { Err(shape()) } else { Ok(()) };
-    }
-    let rest = url.strip_prefix("http://").ok_or_else(shape)?;
+    let (is_secure, rest) = match address.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, address.strip_prefix("http://").ok_or_else(shape)?),
+    };
     let authority = rest.split('/').next().unwrap_or("");
+    if authority.is_empty() || authority.contains(MODEL_PLACEHOLDER) {
+        return Err(shape());
+    }
+    if is_secure {
+        return Ok(());
+    }
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(""),
         None => authority.split(':').next().unwrap_or(""),
@@ -121,8 +141,55 @@ mod tests {
 
     #[test]
     fn schemes_are_checked_names() {
-        assert!(AuthScheme::parse("header:x-api-key").is_ok());
-        assert!(AuthScheme::parse("header:").is_err());
-        assert!(AuthScheme::parse("magic").is_err());
+        for known in [
+            "bearer",
+            "none",
+            "header:x-api-key",
+            "header:api-key",
+            "google-service-account",
+            "aws-sigv4:us-east-1/bedrock",
+        ] {
+            assert_eq!(AuthScheme::parse(known), Ok(AuthScheme(known.to_owned())));
+        }
+        for unknown in [
+            "header:",
+            "header:X",
+            "magic",
+            "bearer:x",
+            "google-service-account:x",
+            "aws-sigv4",
+            "aws-sigv4:us-east-1",
+            "aws-sigv4:/bedrock",
+            "aws-sigv4:us-east-1/",
+            "aws-sigv4:us east/bedrock",
+            "aws-sigv4:us/bedrock/x",
+        ] {
+            assert!(AuthScheme::parse(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_name_the_model_in_its_path_and_keep_a_query() {
+        for good in [
+            "https://x.openai.azure.com/openai/deployments/{model}?api-version=2024-10-21",
+            "https://x.openai.azure.com/openai/v1?api-version=preview",
+            "https://api.example?a=b",
+            "http://127.0.0.1:4010/model/{model}",
+        ] {
+            assert_eq!(check_base_url(good, false), Ok(()), "{good}");
+        }
+        for bad in [
+            "https://{model}.example/v1",
+            "https://api.example/{deployment}",
+            "https://api.example/v1?m={model}",
+            "https://api.example/v1?a?b",
+            "https://api.example/v1#x",
+            "https://?a=b",
+            "https:///v1",
+            "http://?127.0.0.1",
+        ] {
+            assert!(matches!(check_base_url(bad, false), Err(BadUrl::Shape(_))), "{bad}");
+        }
+        assert!(matches!(check_base_url("http://10.0.0.1?127.0.0.1", false), Err(BadUrl::Insecure(_))));
     }
 }

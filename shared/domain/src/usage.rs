@@ -30,6 +30,8 @@ pub struct TokenUsage {
     /// Images made or read where they are billed by the piece.
     pub images: u64,
     pub web_searches: u64,
+    /// Letters that were spoken, where speech is billed by them.
+    pub characters: u64,
 }
 
 impl TokenUsage {
@@ -47,7 +49,7 @@ impl TokenUsage {
 
     /// Whether anything was produced.
     pub fn has_output(&self) -> bool {
-        self.completion_total() > 0 || self.images > 0
+        self.completion_total() > 0 || self.images > 0 || self.characters > 0
     }
 }
 

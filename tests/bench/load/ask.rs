@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::Aim;
 use crate::crowd;
+use crate::family::Family;
 
 /// How much of a refusal is kept for the report.
 const REFUSAL: usize = 300;
@@ -23,6 +24,7 @@ const REFUSAL: usize = 300;
 /// One request, ready to be sent any number of times.
 pub struct Ask {
     pub to: SocketAddr,
+    pub family: Family,
     parts: http::request::Parts,
     body: Bytes,
     /// Who asks, in turns; nobody when the one key of `parts` does.
@@ -50,10 +52,10 @@ pub struct Callers {
 
 impl Ask {
     pub fn new(aim: &Aim, streamed: bool) -> Result<Self> {
-        let body = Bytes::from(body(&aim.model, streamed, aim.body_bytes));
+        let body = Bytes::from(aim.family.body(&aim.model, streamed, aim.body_bytes));
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri(&aim.path)
+            .uri(aim.family.path(&aim.model, streamed))
             .header(header::HOST, aim.to.to_string())
             .header(header::USER_AGENT, "tollgate-bench")
             .header(header::ACCEPT, "application/json")
@@ -64,7 +66,15 @@ impl Ask {
             request.headers_mut().insert(header::AUTHORIZATION, bearer(key)?);
         }
         let (parts, ()) = request.into_parts();
-        Ok(Self { to: aim.to, parts, body, callers: Vec::new(), turn: AtomicUsize::new(0), wanted: StatusCode::OK })
+        Ok(Self {
+            to: aim.to,
+            family: aim.family,
+            parts,
+            body,
+            callers: Vec::new(),
+            turn: AtomicUsize::new(0),
+            wanted: StatusCode::OK,
+        })
     }
 
     /// The same request from many callers, and what they are to be answered.
@@ -94,22 +104,6 @@ fn bearer(key: &str) -> Result<HeaderValue> {
     Ok(bearer)
 }
 
-/// A chat request of `size` bytes, with the odd escape in its text as real prompts have.
-fn body(model: &str, streamed: bool, size: usize) -> String {
-    const SENTENCE: &str =
-        r#"The toll keeper wrote: \"one more carriage, two horses, paid in full\"; then the rain came back.\n"#;
-    let stream = if streamed { r#""stream":true,"stream_options":{"include_usage":true},"# } else { "" };
-    let mut body = format!(
-        r#"{{"model":"{model}",{stream}"temperature":0.7,"max_tokens":1024,"messages":[{{"role":"system","content":"Answer briefly."}},{{"role":"user","content":""#
-    );
-    const END: &str = r#""}]}"#;
-    let text = size.saturating_sub(body.len() + END.len());
-    body.extend(std::iter::repeat_n(SENTENCE, text / SENTENCE.len()));
-    body.extend(std::iter::repeat_n('x', text % SENTENCE.len()));
-    body.push_str(END);
-    body
-}
-
 /// One keep-alive connection.
 pub struct Connection {
     to: SocketAddr,
@@ -127,7 +121,7 @@ impl Connection {
         let mut understood = ask.wanted != StatusCode::OK;
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.context("read the answer")?.into_data() {
-                understood |= memmem::find(&data, b"\"chat.completion\"").is_some();
+                understood |= memmem::find(&data, ask.family.mark()).is_some();
             }
         }
         ensure!(understood, "the answer is not the mock's");
@@ -165,20 +159,4 @@ async fn refusal(response: Response<Incoming>) -> String {
     let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let text: String = String::from_utf8_lossy(&body).chars().take(REFUSAL).collect();
     format!("status {}: {text}", status.as_u16())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_is_valid_json_of_exactly_the_size_asked_for() {
-        for (streamed, size) in [(false, 500), (true, 500), (false, 100_000), (true, 777)] {
-            let body = body("mock/bench-json", streamed, size);
-            assert_eq!(body.len(), size);
-            let parsed: serde_json::Value = serde_json::from_str(&body).unwrap();
-            assert_eq!(parsed["model"], "mock/bench-json");
-            assert_eq!(parsed["stream"].as_bool(), streamed.then_some(true));
-        }
-    }
 }

@@ -68,7 +68,7 @@ async fn stream(ask: Arc<Ask>, pattern: Pattern, window: Window, leave: Instant)
 async fn read(ask: &Ask, pattern: Pattern, window: Window, tally: &mut Tally) -> anyhow::Result<()> {
     let mut connection = Connection::to(ask.to);
     let mut body = connection.begin(ask).await?;
-    let (mut stamps, mut chunks, mut before) = (Stamps::new(), 0_u32, 0);
+    let (mut stamps, mut chunks, mut before) = (Stamps::of(ask.family), 0_u32, 0);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.context("read the stream")?.into_data() else { continue };
         let now = now_ns();

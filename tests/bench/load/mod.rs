@@ -18,6 +18,7 @@ pub use first::First;
 pub use tally::Summary;
 
 use crate::clock::{NANOS_PER_SECOND, now_ns};
+use crate::family::Family;
 use crate::limits;
 
 /// After the end of the window, how long an open request may still take before it counts as lost.
@@ -44,9 +45,9 @@ pub struct Aim {
     /// Whom to ask.
     #[arg(long)]
     to: SocketAddr,
-    /// The path of the chat route.
-    #[arg(long, default_value = "/v1/chat/completions")]
-    path: String,
+    /// The family that is asked in, and with it the route.
+    #[arg(long, value_enum, default_value_t = Family::Chat)]
+    family: Family,
     /// The model, and with it how the mock answers.
     #[arg(long, default_value = "bench-json")]
     model: String,

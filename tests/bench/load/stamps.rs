@@ -3,20 +3,25 @@
 
 use memchr::{memchr, memmem};
 
+use crate::family::Family;
+
 /// An event that does not end within this is not the mock's.
 const MAX_LINE: usize = 64 * 1024;
 const STAMP_DIGITS: usize = 18;
 
 pub struct Stamps {
     finder: memmem::Finder<'static>,
+    /// What a line has in it when the stream is done.
+    end: memmem::Finder<'static>,
     /// The beginning of a line whose end has not arrived.
     cut: Vec<u8>,
     done: bool,
 }
 
 impl Stamps {
-    pub fn new() -> Self {
-        Self { finder: memmem::Finder::new(b"\"t="), cut: Vec::new(), done: false }
+    pub fn of(family: Family) -> Self {
+        let end = memmem::Finder::new(family.done());
+        Self { finder: memmem::Finder::new(b"\"t="), end, cut: Vec::new(), done: false }
     }
 
     /// Calls `seen` with the nanosecond at which each chunk in `data` left the mock.
@@ -37,7 +42,7 @@ impl Stamps {
         }
     }
 
-    /// Whether `[DONE]` has been seen.
+    /// Whether the mark of a good end has been seen.
     pub fn done(&self) -> bool {
         self.done
     }
@@ -48,7 +53,7 @@ impl Stamps {
             if let Some(stamp) = line.get(from..from + STAMP_DIGITS).and_then(number) {
                 seen(stamp);
             }
-        } else if line.starts_with(b"data: [DONE]") {
+        } else if self.end.find(line).is_some() {
             self.done = true;
         }
     }
@@ -69,7 +74,7 @@ mod tests {
     fn every_stamp_is_read_wherever_the_stream_is_cut() {
         for cut in 0..=STREAM.len() {
             let (first, second) = STREAM.as_bytes().split_at(cut);
-            let (mut stamps, mut seen) = (Stamps::new(), Vec::new());
+            let (mut stamps, mut seen) = (Stamps::of(Family::Chat), Vec::new());
             stamps.read(first, |stamp| seen.push(stamp));
             stamps.read(second, |stamp| seen.push(stamp));
             assert_eq!((seen, stamps.done()), (vec![12, 345], true), "cut at {cut}");
@@ -78,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_stops_early_is_not_done() {
-        let mut stamps = Stamps::new();
+        let mut stamps = Stamps::of(Family::Chat);
         stamps.read(b"data: {\"content\":\"t=000000000000000012 \"}\n\ndata: [DO", |_| ());
         assert!(!stamps.done());
     }

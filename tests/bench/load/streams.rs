@@ -73,7 +73,7 @@ async fn stream(
 ) -> anyhow::Result<()> {
     let sent = now_ns();
     let mut body = connection.begin(ask).await?;
-    let (mut stamps, mut chunks) = (Stamps::new(), 0_u32);
+    let (mut stamps, mut chunks) = (Stamps::of(ask.family), 0_u32);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.context("read the stream")?.into_data() else { continue };
         let now = now_ns();

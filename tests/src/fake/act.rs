@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::script::{Answer, Ending, Pace, Reply, Usage};
+use super::strict;
 use super::truth::{End, Served};
 use super::wire::{Wire, head};
 use crate::money::Tokens;
@@ -27,6 +28,12 @@ enum Over {
 pub(super) async fn connection(socket: tokio::net::TcpStream, shared: Arc<Shared>) {
     let mut wire = Wire::new(socket);
     while let Ok(Some(asked)) = wire.read().await {
+        if asked.path.starts_with("/strict/") {
+            match strict::serve(&mut wire, asked, &shared.journal).await {
+                Ok(true) => continue,
+                Ok(false) | Err(_) => return,
+            }
+        }
         if asked.method == "GET" {
             let body = br#"{"object":"list","data":[]}"#;
             let length = body.len().to_string();

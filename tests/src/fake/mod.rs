@@ -1,10 +1,12 @@
 //! Providers as they are on good and on bad days, in this process: a scripted OpenAI-compatible server that writes its
 //! own truth log of what arrived, what it produced and what was relayed. Hand-written HTTP/1.1, so that it can break
 //! every rule; uses nothing of the product.
+//! `strict` beside it is the provider on good days only, which checks every request.
 //! A request chooses its script by a field `"fake":"<tag>"`, which a byte-stable gateway brings along.
 
 mod act;
 mod script;
+pub mod strict;
 mod truth;
 mod wire;
 
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     turns: Mutex<HashMap<(String, String), usize>>,
     served: Mutex<Vec<Arc<Served>>>,
     sequence: AtomicU64,
+    /// What the strict provider saw.
+    journal: Arc<strict::Journal>,
     stop: Notify,
 }
 
@@ -65,7 +69,12 @@ impl BlackHole {
 impl Fake {
     /// Starts on a free port, on a thread of its own.
     pub fn start() -> Fake {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Fake::start_at(0)
+    }
+
+    /// The same on this port.
+    pub fn start_at(port: u16) -> Fake {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
         listener.set_nonblocking(true).expect("non-blocking");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
@@ -92,6 +101,11 @@ impl Fake {
     /// The base URL of a provider whose machine does not answer.
     pub fn black_hole_url(&self) -> String {
         format!("http://{}/v1", self.black_hole.address)
+    }
+
+    /// The provider on the same port that checks what it is asked and answers in all four families.
+    pub fn strict(&self) -> strict::Strict {
+        strict::Strict::new(self.address, Arc::clone(&self.shared.journal))
     }
 
     /// Registers a script; the tag goes into the request's field `fake`.

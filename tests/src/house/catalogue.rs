@@ -66,6 +66,12 @@ impl Catalogue {
         self
     }
 
+    /// Anything else, as an apply file writes it.
+    pub fn raw(mut self, text: &str) -> Catalogue {
+        self.text.push_str(text);
+        self
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

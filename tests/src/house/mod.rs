@@ -6,6 +6,7 @@ mod database;
 mod ports;
 mod process;
 pub mod program;
+mod strict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use catalogue::{Catalogue, DEAR, ODD, lab};
 pub use database::Database;
 pub use ports::take as take_port;
 pub use process::Process;
+pub use strict::{Rates, rates, strict};
 
 use crate::actors::{Operator, Org};
 use crate::clients::{Ask, Client, Reply};
@@ -41,6 +43,8 @@ pub struct Setup {
     pub proxies: usize,
     /// The echo provider and the demo organisation of a first start.
     pub demo: bool,
+    /// The models behind the strict provider, one for each family and operation.
+    pub strict: bool,
     /// More apply files after the lab's.
     pub apply: Vec<String>,
     /// Settings for the control plane's file, where planes are apart.
@@ -58,6 +62,7 @@ impl Default for Setup {
         Setup {
             proxies: 1,
             demo: false,
+            strict: false,
             apply: Vec::new(),
             control: String::new(),
             proxy: String::new(),
@@ -139,6 +144,19 @@ impl House {
             return house;
         }
         let house = Arc::new(House::up(Setup::default()).await);
+        *shared = Arc::downgrade(&house);
+        house
+    }
+
+    /// One house that all tests of translation share: the lab's catalogue and the strict provider's models. Whoever looks
+    /// at what arrived there puts a `!tag` of its own into its conversations.
+    pub async fn strict() -> Arc<House> {
+        static SHARED: tokio::sync::Mutex<Weak<House>> = tokio::sync::Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(house) = shared.upgrade() {
+            return house;
+        }
+        let house = Arc::new(House::up(Setup { strict: true, ..Setup::default() }).await);
         *shared = Arc::downgrade(&house);
         house
     }
@@ -537,7 +555,9 @@ pub fn new_folder() -> TempDir {
 
 fn write_apply_files(folder: &Path, fake: &Fake, setup: &Setup) -> Vec<PathBuf> {
     let lab = lab(fake);
-    let texts = std::iter::once(lab.text()).chain(setup.apply.iter().map(String::as_str));
+    let strict = setup.strict.then(|| strict::strict(fake));
+    let own = std::iter::once(lab.text()).chain(strict.iter().map(Catalogue::text));
+    let texts = own.chain(setup.apply.iter().map(String::as_str));
     let write = |(at, text): (usize, &str)| {
         let path = folder.join(format!("apply-{at}.toml"));
         fs::write(&path, text).expect("write an apply file");

@@ -200,6 +200,7 @@ fn usage_within(usage: TokenUsage, most: u64) -> TokenUsage {
         audio_output: usage.audio_output.min(most),
         images: usage.images.min(most),
         web_searches: usage.web_searches.min(most),
+        characters: usage.characters.min(most),
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod find;
 mod meaning;
+mod out;
+mod tape;
 mod write;
 
 use std::borrow::Cow;
@@ -10,6 +12,8 @@ use std::borrow::Cow;
 pub(crate) use find::survey;
 use find::{BLOCK, short, stops};
 pub(crate) use meaning::{meant_len, whole_number};
+pub(crate) use out::Writer;
+pub(crate) use tape::{Tape, Value};
 pub use write::NewText;
 pub(crate) use write::{is_string, write_string};
 

@@ -6,23 +6,41 @@
 //! appear once only and in its own spelling (names are compared after unescaping). Halves of surrogate pairs that
 //! stand alone are refused only in values that are read as text; elsewhere the grammar allows them and they pass.
 
+use crate::dialect::tasks::Form;
 use crate::error::{BodyFault, BodyFaultKind};
 use crate::json::{self, Cursor, Flaw, FlawKind, Kind, MAX_DEPTH, Nothing, Span, Text, Watch};
 
 /// Most alternatives that one request may name.
 const MAX_FALLBACKS: usize = 64;
+/// Most answers that Gemini gives to one request.
+const MAX_CANDIDATES: u64 = 8;
 /// Shorter strings are text, whatever they look like.
 const MEDIA_FLOOR: usize = 256;
 /// Keys under which a message part carries something that is not text.
-const MEDIA_KEYS: [&[u8]; 6] = [b"image_url", b"input_audio", b"file", b"video_url", b"document_url", b"input_image"];
+const MEDIA_KEYS: [&[u8]; 10] = [
+    b"image_url",
+    b"input_audio",
+    b"file",
+    b"video_url",
+    b"document_url",
+    b"input_image",
+    b"inlineData",
+    b"inline_data",
+    b"fileData",
+    b"file_data",
+];
 
 /// What a field means to the gateway, and so how its value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// Text: the model asked for.
     Model,
+    /// Text: the model once more, where the path names it and wins.
+    PathModel,
     /// True or false: whether the answer is streamed.
     Stream,
+    /// True or false: whether the provider keeps the answer. It never does: the gateway answers for nothing kept elsewhere.
+    Store,
     /// Object: `include_usage` in it is ours to switch on.
     StreamOptions,
     /// Object: `include` in it asks for usage (OpenRouter).
@@ -35,8 +53,24 @@ pub enum Meaning {
     Choices { most: u64 },
     /// Array, not empty: the conversation.
     Messages,
+    /// Array, not empty, or one object that is as good as a list of it: the conversation.
+    Contents,
+    /// Text or array, neither empty: what is asked, where a bare text will do.
+    Input,
+    /// Object: `maxOutputTokens` and `candidateCount` in it.
+    GenerationConfig,
+    /// Anything: what shape the answer's text is to have stands in it.
+    Format,
+    /// Text: the word `sse` asks for a stream.
+    StreamFormat,
+    /// Array: what is ranked.
+    Documents,
     /// Array of text: models to try when the first fails.
     Fallbacks,
+    /// Array of objects with a `model` each: models to try when the first fails.
+    FallbackModels,
+    /// Anything but null and false is refused, for the reason that is given.
+    Refused(&'static str),
     /// Object, read when routing.
     Provider,
     /// Anything; taken out before the body goes upstream.
@@ -109,12 +143,42 @@ pub struct Scan {
     pub media_parts: u64,
     /// Bytes of base64 in them.
     pub media_bytes: u64,
+    /// Whether the shape of the answer's text is said.
+    pub has_format: bool,
+    /// Letters of a bare text that is the whole input.
+    pub characters: u64,
+    /// What a multipart form has on top.
+    pub(crate) form: Option<Box<Form>>,
     pub(crate) fields: Vec<Field>,
     /// Just inside the body's opening brace.
     pub(crate) inside: usize,
 }
 
 impl Scan {
+    /// What nothing says.
+    pub(crate) fn nothing() -> Scan {
+        Scan {
+            model: None,
+            stream: false,
+            include_usage: false,
+            usage_include: false,
+            max_tokens: None,
+            max_completion_tokens: None,
+            choices: 1,
+            messages: 0,
+            fallbacks: Vec::new(),
+            provider: None,
+            text_bytes: 0,
+            media_parts: 0,
+            media_bytes: 0,
+            has_format: false,
+            characters: 0,
+            form: None,
+            fields: Vec::new(),
+            inside: 0,
+        }
+    }
+
     /// Whether the request asks to see usage in its stream.
     pub fn wants_usage(&self) -> bool {
         self.include_usage || self.usage_include
@@ -123,6 +187,14 @@ impl Scan {
     /// The smaller of the answer limits it sets.
     pub fn output_limit(&self) -> Option<u64> {
         self.max_tokens.into_iter().chain(self.max_completion_tokens).min()
+    }
+
+    /// Says what stands in the path in some dialects: the model, and whether a stream is wanted.
+    #[must_use]
+    pub fn at(mut self, model: Option<String>, stream: bool) -> Scan {
+        self.model = model.or(self.model);
+        self.stream |= stream;
+        self
     }
 
     pub(crate) fn field(&self, meaning: Meaning) -> Option<&Field> {
@@ -202,23 +274,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(cursor: Cursor<'a>, body: &'a [u8], table: &'static Fields) -> Self {
-        let scan = Scan {
-            model: None,
-            stream: false,
-            include_usage: false,
-            usage_include: false,
-            max_tokens: None,
-            max_completion_tokens: None,
-            choices: 1,
-            messages: 0,
-            fallbacks: Vec::new(),
-            provider: None,
-            text_bytes: 0,
-            media_parts: 0,
-            media_bytes: 0,
-            fields: Vec::with_capacity(8),
-            inside: 0,
-        };
+        let scan = Scan { fields: Vec::with_capacity(8), ..Scan::nothing() };
         Pass { cursor, body, table, met: 0, ordinal: 0, scan }
     }
 
@@ -241,7 +297,7 @@ impl<'a> Pass<'a> {
         for acted in self.table {
             let missing = match acted.meaning {
                 Meaning::Model => self.scan.model.is_none() && self.scan.fallbacks.is_empty(),
-                Meaning::Messages => self.scan.messages == 0,
+                Meaning::Messages | Meaning::Contents | Meaning::Input => self.scan.messages == 0,
                 _ => false,
             };
             if missing {
@@ -282,13 +338,13 @@ impl<'a> Pass<'a> {
     /// Reads one value by its meaning. Null is the same as absent everywhere but for the model and the messages.
     fn value(&mut self, acted: &ActedOn, kind: Kind) -> Result<(Option<Member>, bool), Stop> {
         let name = acted.name;
-        let required = matches!(acted.meaning, Meaning::Model | Meaning::Messages);
+        let required = matches!(acted.meaning, Meaning::Model | Meaning::Messages | Meaning::Contents | Meaning::Input);
         if kind == Kind::Null && !required {
             self.cursor.pass()?;
             return Ok((None, false));
         }
         match acted.meaning {
-            Meaning::Model => self.scan.model = Some(self.text(name, kind)?),
+            Meaning::Model | Meaning::PathModel => self.scan.model = Some(self.text(name, kind)?),
             Meaning::Stream => {
                 self.scan.stream = flag(kind).ok_or_else(|| wrong_type(name, "true or false"))?;
                 self.cursor.pass()?;
@@ -314,7 +370,43 @@ impl<'a> Pass<'a> {
                 self.scan.choices = choices;
             }
             Meaning::Messages => self.messages(name, kind)?,
+            Meaning::Contents if kind == Kind::Object => self.only_message()?,
+            Meaning::Contents => self.messages(name, kind)?,
+            Meaning::Input if kind == Kind::String => {
+                self.scan.characters = count(self.text(name, kind)?.chars().count());
+                self.scan.messages = 1;
+            }
+            Meaning::Input => self.messages(name, kind)?,
+            Meaning::Format => {
+                self.cursor.pass()?;
+                self.scan.has_format = kind == Kind::Object;
+            }
+            Meaning::Store => {
+                flag(kind).ok_or_else(|| wrong_type(name, "true or false"))?;
+                self.cursor.pass()?;
+            }
+            Meaning::StreamFormat => self.scan.stream = self.text(name, kind)? == "sse",
+            Meaning::Documents => {
+                self.cursor.pass()?;
+                if kind != Kind::Array {
+                    return Err(wrong_type(name, "an array"));
+                }
+            }
+            Meaning::GenerationConfig => {
+                // It has two spellings, and only one of them would be read.
+                if self.scan.field(Meaning::GenerationConfig).is_some_and(|field| field.kind != Kind::Null) {
+                    return Err(fault(BodyFaultKind::Repeated, name, format!("`{name}` is given more than once")));
+                }
+                return Ok((self.generation_config(name, kind)?, false));
+            }
             Meaning::Fallbacks => self.fallbacks(name, kind)?,
+            Meaning::FallbackModels => self.fallback_models(name, kind)?,
+            Meaning::Refused(why) => {
+                self.cursor.pass()?;
+                if kind != Kind::False {
+                    return Err(fault(BodyFaultKind::Unsupported, name, why.to_owned()));
+                }
+            }
             Meaning::Provider => {
                 let span = self.cursor.pass()?;
                 if kind != Kind::Object {
@@ -366,9 +458,21 @@ impl<'a> Pass<'a> {
         if self.scan.messages == 0 {
             return Err(fault(BodyFaultKind::OutOfRange, name, format!("`{name}` must not be empty")));
         }
+        self.count_media(&media);
+        Ok(())
+    }
+
+    fn only_message(&mut self) -> Result<(), Stop> {
+        let mut media = Media::default();
+        self.cursor.skip(&mut media)?;
+        self.scan.messages = 1;
+        self.count_media(&media);
+        Ok(())
+    }
+
+    fn count_media(&mut self, media: &Media) {
         self.scan.media_parts = media.keys.max(media.strings);
         self.scan.media_bytes = media.bytes;
-        Ok(())
     }
 
     fn fallbacks(&mut self, name: &str, kind: Kind) -> Result<(), Stop> {
@@ -387,6 +491,91 @@ impl<'a> Pass<'a> {
             }
             let model = self.text(name, kind)?;
             self.scan.fallbacks.push(model);
+            more = self.cursor.next_item()?;
+        }
+        Ok(())
+    }
+
+    /// The most answer tokens and the number of answers, as Gemini has them; where the first one stands.
+    fn generation_config(&mut self, name: &str, kind: Kind) -> Result<Option<Member>, Stop> {
+        if kind != Kind::Object {
+            return Err(wrong_type(name, "an object"));
+        }
+        let mut limit: Option<Member> = None;
+        let mut count = 0;
+        let mut more = self.cursor.open_object()?;
+        while more {
+            let key = self.cursor.key()?;
+            let met = self.cursor.name(key);
+            let kind = self.cursor.kind()?;
+            let start = self.cursor.position();
+            match &*met {
+                b"maxOutputTokens" | b"max_output_tokens" => {
+                    let path = format!("{name}.maxOutputTokens");
+                    if limit.is_some() {
+                        return Err(fault(BodyFaultKind::Repeated, &path, format!("`{path}` is given more than once")));
+                    }
+                    match kind {
+                        Kind::Null => drop(self.cursor.pass()?),
+                        kind => self.scan.max_tokens = Some(self.whole_number(&path, kind)?),
+                    }
+                    let value = Span { start, end: self.cursor.position() };
+                    let whole = Span { start: key.quoted().start, end: value.end };
+                    limit = Some(Member { ordinal: count, whole, value, is_true: false, alone: false });
+                }
+                b"responseMimeType" | b"response_mime_type" => {
+                    self.cursor.pass()?;
+                    self.scan.has_format = true;
+                }
+                b"candidateCount" | b"candidate_count" if kind != Kind::Null => {
+                    let path = format!("{name}.candidateCount");
+                    let choices = self.whole_number(&path, kind)?;
+                    if !(1..=MAX_CANDIDATES).contains(&choices) {
+                        let message = format!("`{path}` must be from 1 to {MAX_CANDIDATES}");
+                        return Err(fault(BodyFaultKind::OutOfRange, &path, message));
+                    }
+                    self.scan.choices = choices;
+                }
+                _ => {
+                    self.cursor.pass()?;
+                }
+            }
+            count += 1;
+            more = self.cursor.next_field()?;
+        }
+        Ok(limit)
+    }
+
+    fn fallback_models(&mut self, name: &str, kind: Kind) -> Result<(), Stop> {
+        let wrong = || wrong_type(name, "an array of objects with a `model`");
+        if kind != Kind::Array {
+            return Err(wrong());
+        }
+        let mut more = self.cursor.open_array()?;
+        while more {
+            if self.cursor.kind()? != Kind::Object {
+                return Err(wrong());
+            }
+            let before = self.scan.fallbacks.len();
+            let mut fields = self.cursor.open_object()?;
+            while fields {
+                let key = self.cursor.key()?;
+                let kind = self.cursor.kind()?;
+                if &*self.cursor.name(key) == b"model" && self.scan.fallbacks.len() == before {
+                    let model = self.text(name, kind)?;
+                    self.scan.fallbacks.push(model);
+                } else {
+                    self.cursor.pass()?;
+                }
+                fields = self.cursor.next_field()?;
+            }
+            if self.scan.fallbacks.len() == before {
+                return Err(wrong());
+            }
+            if self.scan.fallbacks.len() > MAX_FALLBACKS {
+                let message = format!("`{name}` may name at most {MAX_FALLBACKS} models");
+                return Err(fault(BodyFaultKind::OutOfRange, name, message));
+            }
             more = self.cursor.next_item()?;
         }
         Ok(())

@@ -9,6 +9,7 @@ use domain::{
     faults::{Fault, FaultCode},
     money::Money,
     pricing,
+    usage::TokenUsage,
 };
 use link::cell::Denied;
 
@@ -37,10 +38,14 @@ pub(crate) struct Sizing {
     /// The client's own limit for one answer.
     pub limit: Option<u64>,
     pub choices: u64,
+    /// What is billed by the piece.
+    pub images: u64,
+    pub characters: u64,
 }
 
 impl Sizing {
-    pub fn of(scan: &Scan) -> Sizing {
+    /// `units` is what is billed by the piece and known from the request alone.
+    pub fn of(scan: &Scan, units: &TokenUsage) -> Sizing {
         let media = scan.media_parts.saturating_mul(MEDIA_TOKENS);
         let third = scan.text_bytes.div_ceil(3);
         Sizing {
@@ -48,6 +53,8 @@ impl Sizing {
             likely_prompt: scan.text_bytes.div_ceil(4).saturating_add(media),
             limit: scan.output_limit(),
             choices: scan.choices.max(1),
+            images: units.images,
+            characters: units.characters,
         }
     }
 
@@ -59,12 +66,21 @@ impl Sizing {
 
     /// What the request can cost with `output` tokens for each choice.
     pub fn ceiling(&self, output: u64, prices: &PriceList) -> Money {
-        pricing::ceiling(self.prompt, output.saturating_mul(self.choices), prices)
+        let tokens = pricing::ceiling(self.prompt, output.saturating_mul(self.choices), prices);
+        tokens.plus(self.pieces(prices)).unwrap_or(Money::from_nano(i64::MAX))
     }
 
     /// Answer tokens for each choice that `money` pays for; none when it does not even pay for the prompt.
     pub fn affordable(&self, money: Money, prices: &PriceList) -> Option<u64> {
-        pricing::affordable(money, self.prompt, prices).map(|tokens| tokens / self.choices)
+        let left = money.minus(self.pieces(prices))?;
+        pricing::affordable(left, self.prompt, prices).map(|tokens| tokens / self.choices)
+    }
+
+    fn pieces(&self, prices: &PriceList) -> Money {
+        match (self.images, self.characters) {
+            (0, 0) => Money::ZERO,
+            (images, characters) => pricing::pieces(images, characters, prices),
+        }
     }
 }
 
@@ -75,7 +91,8 @@ pub(crate) async fn admit(
     arrival: &Arrival,
     plan: &Plan,
 ) -> Result<Ticket, Refusal> {
-    let sizing = Sizing::of(&arrival.scan);
+    let units = plan.lanes.first().map(|lane| lane.bridge.units(&arrival.scan)).unwrap_or_default();
+    let sizing = Sizing::of(&arrival.scan, &units);
     let mut holds = Holds::of(purse, &visit.worker, visit.started_at, visit.body_was_there());
     let [first, ..] = &*plan.lanes else { return Err(Refusal::new(FaultCode::NoEndpoints, "No endpoint is left.")) };
     take_rates(&mut holds, &sizing, purse, first).await?;
@@ -199,7 +216,7 @@ mod tests {
     use super::*;
 
     fn sizing(limit: Option<u64>, choices: u64) -> Sizing {
-        Sizing { prompt: 1_100, likely_prompt: 750, limit, choices }
+        Sizing { prompt: 1_100, likely_prompt: 750, limit, choices, images: 0, characters: 0 }
     }
 
     fn prices() -> PriceList {
@@ -214,7 +231,7 @@ mod tests {
     fn a_hold_is_sized_by_bytes_media_and_the_limit() {
         let body = br#"{"model":"a/b","messages":[{"role":"user","content":"hi"}],"max_tokens":10,"n":2}"#;
         let scan = codec::dialect::find("openai-chat").unwrap().scan(body).unwrap();
-        let sizing = Sizing::of(&scan);
+        let sizing = Sizing::of(&scan, &TokenUsage::default());
         let bytes = body.len() as u64;
         assert_eq!(sizing.prompt, bytes.div_ceil(3) + bytes.div_ceil(3).div_ceil(10));
         assert_eq!(sizing.likely_prompt, bytes.div_ceil(4));

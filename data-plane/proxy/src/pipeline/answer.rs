@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use codec::{FaultBody, InBand};
-use domain::{faults::Fault, ids::RequestId, usage::Outcome};
+use codec::{FaultBody, Framing, InBand};
+use domain::{faults::Fault, ids::RequestId, time::Timestamp, usage::Outcome};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{
@@ -18,6 +18,11 @@ use super::{Outflow, Refusal, Visit, attempt::Answer, relay::Waiting, settle::En
 use crate::purse::Purse;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The family whose clients look for headers of their own.
+const ANTHROPIC: &str = "anthropic";
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
+const LOSS: HeaderName = HeaderName::from_static("x-tollgate-loss");
+const HEALED: HeaderName = HeaderName::from_static("x-tollgate-healed");
 const GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
 const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
@@ -46,7 +51,11 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
     match answer {
         Answer::Whole { visit, ticket, whole } => {
-            let mut headers = head(&visit, 200, JSON);
+            visit.loses(visit.losses().and(whole.losses));
+            let mut headers = head(&visit, 200, visit.kind().unwrap_or(JSON));
+            if visit.is_healed() {
+                headers.insert(HEALED, HeaderValue::from_static("true"));
+            }
             generation_id(&visit, &mut headers, whole.tap.upstream_id());
             // An answer whose finish says "error" is passed on and is free.
             let failed = whole.tap.finish_reason() == "error";
@@ -69,7 +78,8 @@ pub(crate) fn committed(visit: &Rc<Visit>, waiting: Waiting) -> Response<Outflow
 }
 
 fn stream_head(visit: &Visit) -> HeaderMap {
-    let mut headers = head(visit, 200, EVENT_STREAM);
+    let kind = if visit.framing == Framing::Array { JSON } else { EVENT_STREAM };
+    let mut headers = head(visit, 200, kind);
     headers.insert(CACHE_CONTROL, NO_CACHE);
     // nginx and its kin would otherwise collect the stream before passing it on.
     headers.insert(ACCEL_BUFFERING, NO);
@@ -100,7 +110,7 @@ pub(crate) fn plain(visit: &Visit, status: StatusCode, body: &'static str) -> Re
 pub(crate) fn refuse(visit: &Visit, refusal: &Refusal) -> Response<Outflow> {
     let status = refusal.fault.http_status();
     let text = id_text(visit.id);
-    let body = visit.worker.dialect.encode_fault(visit.surface, &fault_body(refusal, &text));
+    let body = visit.dialect.encode_fault(visit.surface, &fault_body(refusal, &text));
     let mut headers = head(visit, status, JSON);
     retry_headers(&mut headers, &refusal.fault);
     visit.worker.tally.refused(refusal.fault.code.row().code);
@@ -114,7 +124,7 @@ pub(crate) fn refuse(visit: &Visit, refusal: &Refusal) -> Response<Outflow> {
 /// A refusal as the last event of a stream.
 pub(crate) fn in_band(visit: &Visit, refusal: &Refusal, place: &InBand<'_>) -> Bytes {
     let text = id_text(visit.id);
-    visit.worker.dialect.encode_in_band(visit.surface, &fault_body(refusal, &text), place)
+    visit.dialect.encode_in_band(visit.surface, &fault_body(refusal, &text), place)
 }
 
 fn id_text(id: RequestId) -> String {
@@ -155,7 +165,15 @@ fn head(visit: &Visit, status: u16, content_type: HeaderValue) -> HeaderMap {
 pub(crate) fn stamp(visit: &Visit, headers: &mut HeaderMap) {
     let ink = &visit.worker.ink;
     if let Some(id) = ink.header(visit.id.write_text(&mut [0; RequestId::LEN]).as_bytes()) {
+        if visit.dialect.id == ANTHROPIC {
+            headers.insert(ANTHROPIC_ID, id.clone());
+        }
         headers.insert(REQUEST_ID, id);
+    }
+    if !visit.losses().is_empty()
+        && let Ok(losses) = HeaderValue::from_str(&visit.losses().to_string())
+    {
+        headers.insert(LOSS, losses);
     }
     if let Some(lane) = visit.lane() {
         headers.insert(MODEL, lane.model_header.clone());
@@ -233,8 +251,12 @@ fn rate_headers(headers: &mut HeaderMap, purse: &Purse, visit: &Visit) {
         HeaderName::from_static("x-ratelimit-remaining-tokens"),
         HeaderName::from_static("x-ratelimit-reset-tokens"),
     ];
-    let limits = [(&purse.requests, purse.policy.requests, REQUESTS), (&purse.tokens, purse.policy.tokens, TOKENS)];
-    for (cell, rate, [limit, remaining, reset]) in limits {
+    let limits = [
+        (&purse.requests, purse.policy.requests, REQUESTS, ANTHROPIC_REQUESTS),
+        (&purse.tokens, purse.policy.tokens, TOKENS, ANTHROPIC_TOKENS),
+    ];
+    for (cell, rate, [limit, remaining, reset], anthropics) in limits {
+        let anthropics = (visit.dialect.id == ANTHROPIC).then_some(anthropics);
         let (Some(cell), Some(rate)) = (cell, rate) else { continue };
         // Before the controller has said anything, the bucket is as full as the policy says.
         let (left, reset_ms) = cell
@@ -242,10 +264,38 @@ fn rate_headers(headers: &mut HeaderMap, purse: &Purse, visit: &Visit) {
             .map_or((rate.burst, 0), |view| (u64::try_from(view.remaining).unwrap_or(0), view.reset_ms));
         headers.insert(limit, rate.per_minute.into());
         headers.insert(remaining, left.into());
+        if let Some(names) = anthropics {
+            anthropic_rate_headers(headers, names, (rate.per_minute, left), visit.started_at.plus_us(micros(reset_ms)));
+        }
         if let Ok(value) = HeaderValue::from_str(&duration(reset_ms)) {
             headers.insert(reset, value);
         }
     }
+}
+
+const ANTHROPIC_REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+];
+const ANTHROPIC_TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+];
+
+/// The same in the names that Anthropic's clients read, with a moment in place of a duration.
+fn anthropic_rate_headers(headers: &mut HeaderMap, names: [HeaderName; 3], numbers: (u64, u64), full_at: Timestamp) {
+    let [limit, remaining, reset] = names;
+    headers.insert(limit, numbers.0.into());
+    headers.insert(remaining, numbers.1.into());
+    if let Ok(value) = HeaderValue::from_str(&full_at.to_string()) {
+        headers.insert(reset, value);
+    }
+}
+
+fn micros(ms: u64) -> i64 {
+    i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX)
 }
 
 /// As OpenAI writes durations: `6m0s`, `1.5s`, `20ms`.

@@ -5,7 +5,7 @@
 use std::{io::Read, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use codec::Scan;
+use codec::{Dialect, Expectation, Scan};
 use domain::faults::FaultCode;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -17,6 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::{Refusal, Visit};
+use crate::server::Asked;
 
 /// How long a client may take before its rate is judged.
 const GRACE: Duration = Duration::from_secs(10);
@@ -42,7 +43,13 @@ pub(crate) struct Arrival {
     /// The immutable original.
     pub body: Bytes,
     pub scan: Scan,
-    /// Headers that go on to the provider.
+    /// What the answer's text has to be.
+    pub expected: Option<Expectation>,
+    /// What was asked for, as the family writes it: `chat/completions`.
+    pub operation: &'static str,
+    /// The content type of a multipart form, with its boundary.
+    pub form: Option<HeaderValue>,
+    /// Headers that go on to a provider of the same dialect.
     pub headers: HeaderMap,
     /// The client wants to wait for the head rather than see signs of life.
     pub no_keepalive: bool,
@@ -64,7 +71,7 @@ enum Packing {
 }
 
 /// Reads the body. Whatever is refused is read to its end first, since many clients look at the answer only then.
-pub(crate) async fn receive(visit: &Visit, head: &Parts, body: Incoming) -> Result<Arrival, Refusal> {
+pub(crate) async fn receive(visit: &Visit, asked: Asked, head: &Parts, body: Incoming) -> Result<Arrival, Refusal> {
     let packing = match check_head(visit, &head.headers) {
         Ok(packing) => packing,
         Err(refusal) => {
@@ -81,22 +88,40 @@ pub(crate) async fn receive(visit: &Visit, head: &Parts, body: Incoming) -> Resu
             body
         }
     };
-    let scan = visit.worker.dialect.scan(&body)?;
+    let form = form_of(visit.dialect, &head.headers);
+    let scan = match form.as_ref().map(HeaderValue::to_str) {
+        Some(Ok(kind)) => visit.dialect.scan_form(&body, kind)?,
+        _ => visit.dialect.scan(&body)?.at(asked.model, asked.stream),
+    };
     let no_keepalive = head.headers.get(&KEEPALIVE).is_some_and(|value| value == "off");
-    Ok(Arrival { body, scan, headers: passing_headers(&head.headers), no_keepalive })
+    let headers = passing_headers(visit.dialect, &head.headers);
+    let expected = Expectation::of(visit.dialect, &body, &scan);
+    Ok(Arrival { body, scan, expected, operation: asked.operation, form, headers, no_keepalive })
 }
 
 fn check_head(visit: &Visit, headers: &HeaderMap) -> Result<Packing, Refusal> {
     if let Some(kind) = headers.get(CONTENT_TYPE)
         && !is_json(kind)
+        && form_of(visit.dialect, headers).is_none()
     {
-        return Err(Refusal::new(FaultCode::WrongMediaType, "The body must be `application/json`."));
+        let message = match visit.dialect.takes_form() {
+            true => "The body must be `application/json` or `multipart/form-data`.",
+            false => "The body must be `application/json`.",
+        };
+        return Err(Refusal::new(FaultCode::WrongMediaType, message));
     }
     let packing = packing(headers)?;
     if declared(headers).is_some_and(|length| length > visit.worker.gate.settings.limits.body.get()) {
         return Err(too_large(visit));
     }
     Ok(packing)
+}
+
+/// The content type of a multipart form, where the operation takes forms.
+fn form_of(dialect: &Dialect, headers: &HeaderMap) -> Option<HeaderValue> {
+    const FORM: &[u8] = b"multipart/form-data";
+    let kind = headers.get(CONTENT_TYPE).filter(|_| dialect.takes_form())?;
+    kind.as_bytes().get(..FORM.len())?.eq_ignore_ascii_case(FORM).then(|| kind.clone())
 }
 
 fn declared(headers: &HeaderMap) -> Option<u64> {
@@ -127,17 +152,11 @@ fn too_large(visit: &Visit) -> Refusal {
 }
 
 /// Client headers that providers may see; everything else stays here.
-static PASSING: [HeaderName; 3] = [
-    HeaderName::from_static("anthropic-beta"),
-    HeaderName::from_static("anthropic-version"),
-    HeaderName::from_static("openai-beta"),
-];
-
-fn passing_headers(headers: &HeaderMap) -> HeaderMap {
+fn passing_headers(dialect: &Dialect, headers: &HeaderMap) -> HeaderMap {
     let mut passing = HeaderMap::new();
-    for name in &PASSING {
-        for value in headers.get_all(name) {
-            passing.append(name.clone(), value.clone());
+    for name in dialect.passing_headers {
+        for value in headers.get_all(*name) {
+            passing.append(HeaderName::from_static(name), value.clone());
         }
     }
     passing
@@ -353,7 +372,7 @@ mod tests {
         {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        let passing = passing_headers(&headers);
+        let passing = passing_headers(&codec::dialect::openai_chat::DIALECT, &headers);
         assert_eq!(passing.len(), 1);
         assert_eq!(passing["openai-beta"], "x");
     }

@@ -3,16 +3,19 @@
 //! preamble are held back until there is output, so that an error inside a 200 can still fall over.
 //! Never touches what the client already has. Next room: `relay`.
 
-use std::{collections::VecDeque, pin::pin, rc::Rc, time::Duration};
+use std::{collections::VecDeque, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use codec::{AnswerEdits, Receipt, RequestEdits, StreamEnd, StreamPass, Tap, UpstreamError, Whole};
+use codec::{
+    AnswerEdits, Carry, Names, Receipt, RequestEdits, Routed, Segments, Settled, StreamEnd, StreamPass, Tap,
+    UpstreamError, Whole,
+};
 use domain::{catalog::PriceList, pricing, usage::TokenUsage};
 use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
 };
-use runtime::telemetry::TRACE;
+use runtime::{Secret, telemetry::TRACE};
 use tracing::{Span, field::Empty, info_span};
 
 use super::{
@@ -23,14 +26,14 @@ use super::{
     judge::{self, Miss, Then, Trouble, Verdict},
     plan::Plan,
     relay::{self, Relay},
-    reply::{Pieces, is_event_stream, is_identity, read, retry_after},
+    reply::{Pieces, is_identity, is_stream, read, retry_after},
     settle::{Ending, Reached, Ticket},
 };
 use crate::{
     alarm::{Alarm, Tick, TimeUp},
     offers::Lane,
     telemetry::AttemptResult,
-    upstream::{self, Reply, ReplyBody},
+    upstream::{self, Reply, ReplyBody, auth::Outgoing},
 };
 
 /// How much of an error body is read, and for how long.
@@ -65,6 +68,13 @@ enum Got {
     Flow(Box<Flow>),
 }
 
+/// What is sent to an endpoint.
+struct Prepared {
+    route: upstream::Route,
+    headers: HeaderMap,
+    body: Segments,
+}
+
 /// One request on its way along the plan.
 pub(crate) struct Attempts {
     visit: Rc<Visit>,
@@ -73,6 +83,9 @@ pub(crate) struct Attempts {
     ticket: Ticket,
     alarm: Alarm,
     misses: Vec<Miss>,
+    /// Of the present attempt: what binds sealed state, and tools' names that were changed.
+    carry: Carry,
+    names: Names,
 }
 
 /// Gets an answer, or says why there is none.
@@ -85,7 +98,16 @@ pub(crate) async fn attempt(
     let first_sign = visit.worker.gate.settings.keepalive.first.get();
     let patient = !arrival.scan.stream || arrival.no_keepalive || first_sign.is_zero();
     let alarm = visit.worker.alarms.alarm();
-    let attempts = Attempts { visit: visit.clone(), arrival, plan, ticket, alarm, misses: Vec::new() };
+    let attempts = Attempts {
+        visit: visit.clone(),
+        arrival,
+        plan,
+        ticket,
+        alarm,
+        misses: Vec::new(),
+        carry: Carry::default(),
+        names: Names::default(),
+    };
     // In a place of its own, since a stream may go on in the body of its answer.
     let mut run = visit.worker.runs.start(attempts);
     if patient {
@@ -185,14 +207,14 @@ impl Attempts {
 
     async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Box<Miss>> {
         self.cover(lane).await?;
-        let headers = self.headers(lane)?;
+        let outgoing = self.prepare(lane).await?;
         self.visit.goes_to(lane);
         self.ticket.goes_to(lane);
         if self.visit.attempts() == 1 {
             lane.health.earn_repeat();
         }
         let span = self.span(lane);
-        let outcome = self.ask(lane, headers).await;
+        let outcome = self.ask(lane, outgoing).await;
         match &outcome {
             Ok(_) => {
                 let first_output_ms = self.ticket.first_output();
@@ -222,22 +244,63 @@ impl Attempts {
         }
     }
 
-    fn headers(&self, lane: &Lane) -> Result<HeaderMap, Box<Miss>> {
+    /// Everything that is sent, signed.
+    async fn prepare(&mut self, lane: &Lane) -> Result<Prepared, Box<Miss>> {
+        let model = &lane.route.endpoint.upstream_model;
+        let secret = self.secret_of(lane);
+        if let Some(wait) = lane.signer.wait(secret.as_ref()) {
+            let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
+            let token = self.alarm.limit(due, pin!(wait.over())).await;
+            token.ok().and_then(Result::ok).ok_or_else(|| miss(lane, Trouble::NoCredential))?;
+        }
+        let body = self.outbound(lane, secret.as_ref())?;
+        let routed = Routed {
+            operation: self.arrival.operation,
+            upstream_model: model,
+            stream: self.arrival.scan.stream,
+            quirks: lane.quirks,
+        };
+        let route = lane.target.route(&lane.bridge.route(&routed), model);
+        let route = route.map_err(|_| miss(lane, Trouble::Unreachable))?;
+        let mut headers = self.headers(lane);
+        let outgoing = Outgoing {
+            method: &Method::POST,
+            target: &lane.target,
+            route: &route,
+            body: &body,
+            now: self.visit.worker.wall(self.visit.worker.gate.clock.monotonic()),
+        };
+        let signed = lane.signer.sign(secret.as_ref(), &outgoing, &mut headers);
+        signed.map_err(|_| miss(lane, Trouble::NoCredential))?;
+        Ok(Prepared { route, headers, body })
+    }
+
+    fn secret_of(&self, lane: &Lane) -> Option<Arc<Secret>> {
+        let provider = &lane.route.provider;
+        match provider.auth.needs_no_credential() {
+            true => None,
+            false => self.visit.worker.gate.link.secrets.get(&provider.id, provider.credential_version),
+        }
+    }
+
+    fn headers(&self, lane: &Lane) -> HeaderMap {
         let mut headers = self.visit.worker.spare_headers();
-        headers.extend(self.arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let accept = if self.arrival.scan.stream { HeaderValue::from_static("text/event-stream") } else { JSON };
+        if lane.bridge.is_same() {
+            headers.extend(self.arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        for (name, value) in lane.dialect.headers {
+            headers.entry(*name).or_insert(HeaderValue::from_static(value));
+        }
+        let accept = match self.arrival.scan.stream {
+            true => HeaderValue::from_static(lane.dialect.stream_type()),
+            false if lane.dialect.is_opaque() => HeaderValue::from_static("*/*"),
+            false => JSON,
+        };
         headers.insert(ACCEPT, accept);
         headers.insert(ACCEPT_ENCODING, IDENTITY);
-        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(CONTENT_TYPE, self.arrival.form.clone().unwrap_or(JSON));
         headers.insert(USER_AGENT, AGENT);
-        let provider = &lane.route.provider;
-        let secrets = &self.visit.worker.gate.link.secrets;
-        let secret = match provider.auth.needs_no_credential() {
-            true => None,
-            false => secrets.get(&provider.id, provider.credential_version),
-        };
-        lane.signer.sign(secret.as_ref(), &mut headers).map_err(|_| miss(lane, Trouble::NoCredential))?;
-        Ok(headers)
+        headers
     }
 
     fn span(&self, lane: &Lane) -> Span {
@@ -255,36 +318,35 @@ impl Attempts {
         )
     }
 
-    async fn ask(&mut self, lane: &Rc<Lane>, headers: HeaderMap) -> Result<Got, Box<Miss>> {
-        let reply = self.send(lane, headers).await?;
+    async fn ask(&mut self, lane: &Rc<Lane>, prepared: Prepared) -> Result<Got, Box<Miss>> {
+        let reply = self.send(lane, prepared).await?;
         if !reply.status.is_success() {
             return Err(Box::pin(self.refusal_of(lane, reply)).await);
         }
         self.ticket.reached(Reached::Accepted);
-        match (is_identity(&reply.fields), is_event_stream(&reply.fields), self.arrival.scan.stream) {
+        match (
+            is_identity(&reply.fields),
+            is_stream(&reply.fields, lane.dialect.stream_type()),
+            self.arrival.scan.stream,
+        ) {
             (true, is, asked) if is == asked => {}
             (true, false, true) => return Err(Box::pin(self.no_stream(lane, reply)).await),
             _ => return Err(self.miss(lane, Trouble::BadReply, None)),
         }
         match self.arrival.scan.stream {
             true => self.prime(lane, reply.body).await.map(Got::Flow),
-            false => self.collect(lane, reply.body).await.map(Got::Whole),
+            false => self.collect(lane, reply).await.map(Got::Whole),
         }
     }
 
-    async fn send(&mut self, lane: &Lane, headers: HeaderMap) -> Result<Reply, Box<Miss>> {
-        let edits = RequestEdits {
-            upstream_model: &lane.route.endpoint.upstream_model,
-            token_limit: self.ticket.output().limit,
-            quirks: lane.quirks,
-        };
-        let body = lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits);
+    async fn send(&mut self, lane: &Lane, prepared: Prepared) -> Result<Reply, Box<Miss>> {
+        let Prepared { route, headers, body } = prepared;
         self.ticket.reached(Reached::Sent);
         let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
         let sent = {
             let upstream = &self.visit.worker.upstream;
             // Pinned here, so that only a reference is moved into the limit.
-            let sending = pin!(upstream.send(&lane.target, &Method::POST, lane.dialect.path, &headers, body));
+            let sending = pin!(upstream.send(&lane.target, &Method::POST, &route, &headers, body));
             self.alarm.limit(due, sending).await
         };
         self.visit.worker.keep_headers(headers);
@@ -293,6 +355,36 @@ impl Attempts {
             Ok(Err(error)) => Err(self.lost(lane, error)),
             Err(TimeUp) => Err(self.miss(lane, Trouble::Slow, None)),
         }
+    }
+
+    /// The request as this endpoint gets it. One that cannot be asked so is passed over.
+    fn outbound(&mut self, lane: &Lane, secret: Option<&Arc<Secret>>) -> Result<Segments, Box<Miss>> {
+        self.carry = self.carry_of(lane, secret);
+        let edits = RequestEdits {
+            upstream_model: &lane.route.endpoint.upstream_model,
+            token_limit: self.ticket.output().limit,
+            quirks: lane.quirks,
+            max_output: lane.max_output(),
+            input_modalities: &lane.model.input_modalities,
+            require_parameters: self.plan.requires_parameters,
+            carry: &self.carry,
+        };
+        match lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits) {
+            Ok(outbound) => {
+                self.visit.loses(outbound.losses);
+                self.names = outbound.names;
+                Ok(outbound.body)
+            }
+            Err(fault) => Err(Box::new(Miss { refusal: Some(fault.into()), ..*miss(lane, Trouble::Unsupported) })),
+        }
+    }
+
+    /// What binds an endpoint's sealed state to whoever asks; nothing is carried between equal dialects.
+    fn carry_of(&self, lane: &Lane, secret: Option<&Arc<Secret>>) -> Carry {
+        let (false, Some(purse)) = (lane.bridge.is_same(), self.visit.purse()) else { return Carry::default() };
+        let provider = &lane.route.provider;
+        let secret = secret.map_or(&[][..], |secret| secret.expose());
+        Carry::new(secret, &purse.org.id.to_string(), provider.id.as_str(), &lane.route.endpoint.upstream_model)
     }
 
     /// The sooner of `patience` from now and the request's own deadline.
@@ -325,29 +417,30 @@ impl Attempts {
         self.ticket.reached(Reached::Nothing);
         let status = reply.status.as_u16();
         let retry_after = retry_after(&reply.fields);
-        let error = self.error_in(lane, reply.body).await;
+        let error = self.error_in(lane, reply).await;
         Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
     }
 
     /// What an error body says, as far as it comes in time.
-    async fn error_in(&self, lane: &Lane, body: ReplyBody) -> UpstreamError {
+    async fn error_in(&self, lane: &Lane, reply: Reply) -> UpstreamError {
         let due = self.due(ERROR_PATIENCE);
-        let body = self.alarm.limit(due, pin!(read(body, ERROR_MOST))).await;
-        lane.dialect.decode_error(&body.unwrap_or_default())
+        let body = self.alarm.limit(due, pin!(read(reply.body, ERROR_MOST))).await;
+        let name = reply.fields.get(codec::NAME_HEADER).and_then(|name| std::str::from_utf8(name).ok());
+        lane.dialect.decode_named_error(name, &body.unwrap_or_default())
     }
 
     /// A stream was asked for and something else came: mostly an error with HTTP 200.
     async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
-        let error = self.error_in(lane, reply.body).await;
+        let error = self.error_in(lane, reply).await;
         if error.message.is_empty() && error.code.is_none() {
             return self.miss(lane, Trouble::BadReply, None);
         }
         self.reported(lane, error)
     }
 
-    async fn collect(&mut self, lane: &Lane, body: ReplyBody) -> Result<Box<Whole>, Box<Miss>> {
+    async fn collect(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Whole>, Box<Miss>> {
         let limit = self.visit.worker.gate.settings.limits.answer.as_usize();
-        let mut body = body;
+        let Reply { fields, mut body, .. } = reply;
         let mut pieces = Pieces::default();
         loop {
             let due = self.due(self.visit.worker.timeouts.provider_stall.get());
@@ -364,6 +457,14 @@ impl Attempts {
         let Ok(whole) = whole else { return Err(self.miss(lane, Trouble::BadReply, None)) };
         if let Some(error) = whole.tap.upstream_error().cloned() {
             return Err(self.reported(lane, error));
+        }
+        match whole.settled {
+            Settled::Fits => {}
+            Settled::Healed => self.visit.heals(),
+            Settled::Broken => return Err(self.miss(lane, Trouble::Broken, Some(&whole.tap))),
+        }
+        if lane.dialect.is_opaque() {
+            self.visit.answers_with(fields.get("content-type").unwrap_or_default());
         }
         match whole.tap.has_output() || whole.tap.has_finish() {
             true => Ok(Box::new(whole)),
@@ -408,6 +509,7 @@ impl Attempts {
         match (end, error) {
             (StreamEnd::Finished, _) => Ok(Box::new(Flow { body, pass, held, ended: Some(StreamEnd::Finished) })),
             (StreamEnd::InBandError(error), _) => Err(self.reported(lane, error)),
+            (StreamEnd::Broken, _) => Err(self.miss(lane, Trouble::Broken, Some(pass.tap()))),
             (StreamEnd::Empty, _) => Err(self.miss(lane, Trouble::Empty, Some(pass.tap()))),
             (StreamEnd::Truncated, Some(error)) => Err(self.lost(lane, error)),
             (StreamEnd::Truncated | StreamEnd::Oversized, _) => {
@@ -418,7 +520,27 @@ impl Attempts {
 
     fn edits(&self, lane: &Lane) -> AnswerEdits {
         let wants_usage = self.arrival.scan.wants_usage() || self.visit.surface == codec::Surface::ApiV1;
-        AnswerEdits { public_model: self.plan.public_name(lane, &self.arrival), wants_usage }
+        let edits = AnswerEdits {
+            public_model: self.plan.public_name(lane, &self.arrival),
+            wants_usage,
+            surface: self.visit.surface,
+            framing: self.visit.framing,
+            units: lane.bridge.units(&self.arrival.scan),
+            expected: self.arrival.expected.clone(),
+            ..AnswerEdits::default()
+        };
+        if lane.bridge.is_same() {
+            return edits;
+        }
+        AnswerEdits {
+            request_id: self.visit.id.to_string(),
+            provider: lane.route.provider.name.clone(),
+            created: u64::try_from(self.visit.started_at.seconds()).unwrap_or(0),
+            carry: self.carry.clone(),
+            names: self.names.clone(),
+            request: self.arrival.body.clone(),
+            ..edits
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use codec::Dialect;
 use domain::{
     faults::{Fault, FaultCode},
     keys::{KeyKind, KeyText},
@@ -23,7 +24,7 @@ static KEY_HEADERS: [HeaderName; 3] = [
 /// The caller's purse, or one and the same refusal for everything that is not a live key.
 pub(crate) fn authenticate(visit: &Visit, view: &View, headers: &HeaderMap, uri: &Uri) -> Result<Rc<Purse>, Refusal> {
     let refused = || nobody(visit);
-    let text = match key_of(headers, uri.path(), uri.query()) {
+    let text = match key_of(headers, uri.query().filter(|_| takes_key_in_query(visit.dialect, uri.path()))) {
         Keys::One(text) => text,
         Keys::None => return Err(refused()),
         Keys::Several => {
@@ -60,10 +61,16 @@ enum Keys<'a> {
     Several,
 }
 
-fn key_of<'a>(headers: &'a HeaderMap, path: &str, query: Option<&'a str>) -> Keys<'a> {
+/// Google's clients send it so.
+fn takes_key_in_query(dialect: &Dialect, path: &str) -> bool {
+    dialect.id == "gemini" || path == "/v1/models"
+}
+
+/// The key in the headers, or in a query where it may stand.
+fn key_of<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Keys<'a> {
     let bearers = headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.to_str().ok()?));
     let plain = KEY_HEADERS.iter().flat_map(|name| headers.get_all(name)).filter_map(|value| value.to_str().ok());
-    let query = query.filter(|_| path == "/v1/models").into_iter().flat_map(query_keys);
+    let query = query.into_iter().flat_map(query_keys);
     let mut found = Keys::None;
     for key in bearers.chain(plain).chain(query).map(str::trim).filter(|key| !key.is_empty()) {
         found = match found {
@@ -91,12 +98,12 @@ mod tests {
 
     use super::*;
 
-    fn keys_in(path: &str, query: Option<&str>, headers: &[(&'static str, &str)]) -> String {
+    fn keys_in(query: Option<&str>, headers: &[(&'static str, &str)]) -> String {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        match key_of(&map, path, query) {
+        match key_of(&map, query) {
             Keys::None => "none".to_owned(),
             Keys::One(key) => key.to_owned(),
             Keys::Several => "several".to_owned(),
@@ -105,7 +112,6 @@ mod tests {
 
     #[test]
     fn a_key_is_found_in_every_form() {
-        let chat = "/v1/chat/completions";
         for (expected, headers) in [
             ("none", &[][..]),
             ("k", &[("authorization", "Bearer k")]),
@@ -120,14 +126,16 @@ mod tests {
             ("several", &[("authorization", "Bearer k"), ("authorization", "Bearer other")]),
             ("none", &[("authorization", "k")]),
         ] {
-            assert_eq!(keys_in(chat, None, headers), expected, "{headers:?}");
+            assert_eq!(keys_in(None, headers), expected, "{headers:?}");
         }
     }
 
     #[test]
-    fn a_key_in_the_query_counts_only_for_the_models_list() {
-        assert_eq!(keys_in("/v1/models", Some("a=b&key=k"), &[]), "k");
-        assert_eq!(keys_in("/v1/models", Some("key=k"), &[("x-api-key", "other")]), "several");
-        assert_eq!(keys_in("/v1/chat/completions", Some("key=k"), &[]), "none");
+    fn a_key_in_the_query_counts_only_where_googles_clients_ask() {
+        assert_eq!(keys_in(Some("a=b&key=k"), &[]), "k");
+        assert_eq!(keys_in(Some("key=k"), &[("x-api-key", "other")]), "several");
+        let chat = &codec::dialect::openai_chat::DIALECT;
+        assert!(takes_key_in_query(chat, "/v1/models"));
+        assert!(!takes_key_in_query(chat, "/v1/chat/completions"));
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Trouble {
     NoCredential,
     /// The money for this endpoint is not there.
     Unaffordable,
+    /// The endpoint's dialect cannot say what is asked.
+    Unsupported,
     /// The provider cannot have seen the request.
     Unreachable,
     /// The connection was lost, and the provider may have seen it.
@@ -42,6 +44,15 @@ pub(super) enum Trouble {
     BadReply,
     /// Neither output nor a reason for having none.
     Empty,
+    /// Its text is not of the shape that was asked for.
+    Broken,
+}
+
+impl Trouble {
+    /// Whether the endpoint was asked at all.
+    fn was_tried(self) -> bool {
+        !matches!(self, Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported)
+    }
 }
 
 /// What follows from it.
@@ -69,7 +80,7 @@ pub(super) struct Verdict {
 pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match trouble {
-        Trouble::NoCredential | Trouble::Unaffordable => {
+        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported => {
             Verdict { then: Then::Elsewhere, is_hard: false, result: None }
         }
         Trouble::Unreachable => verdict(Then::Anywhere, true, AttemptResult::Unreachable),
@@ -77,6 +88,8 @@ pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
         Trouble::Lost => verdict(Then::Elsewhere, true, AttemptResult::Cut),
         Trouble::Slow => verdict(Then::Elsewhere, true, AttemptResult::TimedOut),
         Trouble::BadReply | Trouble::Empty => verdict(Then::Elsewhere, true, AttemptResult::Failed),
+        // Who asks for the impossible must not be able to shut an endpoint for others.
+        Trouble::Broken => verdict(Then::Elsewhere, false, AttemptResult::Failed),
         Trouble::Reported(status) => of_status(status.unwrap_or(502), error),
         Trouble::Status(status) => of_status(status, error),
     }
@@ -124,8 +137,9 @@ impl Miss {
             Trouble::Status(status) => status,
             Trouble::Reported(status) => status.unwrap_or(502),
             Trouble::Slow => 504,
+            Trouble::Unsupported => 400,
             Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unreachable => 503,
-            Trouble::Lost | Trouble::BadReply | Trouble::Empty => 502,
+            Trouble::Lost | Trouble::BadReply | Trouble::Empty | Trouble::Broken => 502,
         }
     }
 
@@ -133,11 +147,13 @@ impl Miss {
         match self.trouble {
             Trouble::NoCredential => "no_credential",
             Trouble::Unaffordable => "insufficient_quota",
+            Trouble::Unsupported => "unsupported_parameter",
             Trouble::Unreachable => "unreachable",
             Trouble::Lost => "connection_lost",
             Trouble::Slow => "timeout",
             Trouble::BadReply => "bad_reply",
             Trouble::Empty => "empty_reply",
+            Trouble::Broken => BROKEN,
             Trouble::Status(_) | Trouble::Reported(_) => self.error.code.as_deref().unwrap_or("provider_error"),
         }
     }
@@ -164,8 +180,8 @@ pub(super) fn give_up(mut misses: Vec<Miss>) -> (Refusal, Outcome) {
         _ => Outcome::UpstreamError,
     };
     let own = misses.iter_mut().filter_map(|miss| miss.refusal.take()).last();
-    let tried = misses.iter().any(|miss| !matches!(miss.trouble, Trouble::NoCredential | Trouble::Unaffordable));
-    let last = misses.iter().rev().find(|miss| !matches!(miss.trouble, Trouble::NoCredential | Trouble::Unaffordable));
+    let tried = misses.iter().any(|miss| miss.trouble.was_tried());
+    let last = misses.iter().rev().find(|miss| miss.trouble.was_tried());
     if let Some(Miss { trouble: Trouble::Status(_) | Trouble::Reported(_), error, .. }) = last
         && let Some(Verdict { then: Then::Refuse(status), .. }) = last.map(|miss| judge(miss.trouble, &miss.error))
     {
@@ -179,7 +195,23 @@ pub(super) fn give_up(mut misses: Vec<Miss>) -> (Refusal, Outcome) {
     }
 }
 
+/// The code of an answer that is not what was promised.
+pub(super) const BROKEN: &str = "schema_mismatch";
+
+/// The same in words.
+pub(super) fn broken(code: FaultCode) -> Refusal {
+    let mut refusal = Refusal::new(code, "The model's answer does not match the JSON schema that was asked for.");
+    refusal.code = Some(BROKEN.into());
+    refusal
+}
+
 fn failed(misses: &[Miss]) -> Refusal {
+    if misses.last().is_some_and(|miss| miss.trouble == Trouble::Broken) {
+        let mut refusal = broken(FaultCode::ProviderFailed);
+        refusal.fault = refusal.fault.metadata(previous_errors(misses));
+        return refusal;
+    }
+
     let limited = |miss: &Miss| miss.status() == 429;
     let last = misses.last().map_or(502, Miss::status);
     let (code, message) = if !misses.is_empty() && misses.iter().all(limited) {

@@ -6,6 +6,7 @@ mod answer;
 mod arrival;
 mod attempt;
 mod authenticate;
+mod count;
 mod judge;
 mod outflow;
 mod plan;
@@ -20,7 +21,7 @@ use std::{convert::Infallible, rc::Rc};
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::connection::OpenRequest;
+use crate::{connection::OpenRequest, server::Asked};
 
 pub(crate) use answer::{json, plain, refuse, stamp};
 pub(crate) use arrival::discard;
@@ -30,9 +31,10 @@ pub(crate) use outflow::Outflow;
 pub(crate) use refusal::Refusal;
 pub(crate) use visit::Visit;
 
-/// One chat completion that is to be served.
+/// One inference that is to be served: mostly a chat.
 pub(crate) struct Chat {
     pub visit: Rc<Visit>,
+    pub asked: Asked,
     pub open: OpenRequest,
     pub request: Request<Incoming>,
 }
@@ -43,8 +45,8 @@ pub(crate) type Answered = Result<Response<Outflow>, Infallible>;
 impl Chat {
     /// Serves it.
     pub async fn serve(self) -> Answered {
-        let Chat { visit, open, request } = self;
-        let response = match inference(&visit, request).await {
+        let Chat { visit, asked, open, request } = self;
+        let response = match inference(&visit, asked, request).await {
             Ok(response) => response,
             Err(refusal) => answer::refuse(&visit, &refusal),
         };
@@ -52,7 +54,7 @@ impl Chat {
     }
 }
 
-async fn inference(visit: &Rc<Visit>, request: Request<Incoming>) -> Result<Response<Outflow>, Refusal> {
+async fn inference(visit: &Rc<Visit>, asked: Asked, request: Request<Incoming>) -> Result<Response<Outflow>, Refusal> {
     let (mut head, body) = request.into_parts();
     let view = visit.worker.view();
     let purse = match authenticate(visit, &view, &head.headers, &head.uri) {
@@ -62,10 +64,15 @@ async fn inference(visit: &Rc<Visit>, request: Request<Incoming>) -> Result<Resp
             return Err(refusal);
         }
     };
-    let arrival = arrival::receive(visit, &head, body).await?;
+    let arrival = arrival::receive(visit, asked, &head, body).await?;
     visit.worker.keep_headers(std::mem::take(&mut head.headers));
     // The rest of the head lies in the parser's buffer, which has a use for the room.
     drop(head);
+    if visit.dialect.is_count()
+        && let Some(estimate) = count::estimate(visit, &view, &purse, &arrival)?
+    {
+        return Ok(estimate);
+    }
     let plan = plan::plan(visit, &view, &purse, &arrival)?;
     drop(view);
     let ticket = admit::admit(visit, &purse, &arrival, &plan).await?;

@@ -20,6 +20,7 @@ use super::{
     admit::refused,
     answer,
     attempt::{Answer, Attempts, Flow, Ran, pricer},
+    judge,
     settle::{Ending, Ticket},
 };
 use crate::{
@@ -76,6 +77,9 @@ struct Cover {
 impl Relay {
     pub fn new(visit: Rc<Visit>, ticket: Ticket, lane: Rc<Lane>, model: String, flow: Flow) -> Relay {
         let Flow { body, pass, held, ended } = flow;
+        if !held.is_empty() {
+            visit.begins();
+        }
         let worker = &visit.worker;
         let settings = &worker.gate.settings;
         let stall = Ticks::of(settings.timeouts.provider_stall.get());
@@ -192,6 +196,8 @@ impl Relay {
                 let refusal = Refusal::new(FaultCode::StreamCut, message);
                 self.fail(&refusal, Outcome::UpstreamCut);
             }
+            // Charged: it was made and has been delivered.
+            StreamEnd::Broken => self.fail(&judge::broken(FaultCode::StreamCut), Outcome::Finished),
             StreamEnd::Truncated | StreamEnd::Oversized | StreamEnd::Empty => {
                 let message = "The provider stopped before the answer was finished.";
                 self.fail(&Refusal::new(FaultCode::StreamCut, message), Outcome::UpstreamCut);
@@ -207,7 +213,7 @@ impl Relay {
         } else if alarms.is_past(self.stall_due) {
             self.fail(&Refusal::new(FaultCode::StreamCut, "The provider went silent."), Outcome::UpstreamCut);
         } else if alarms.is_past(self.comment_due) {
-            self.queue.push_back(self.visit.worker.comment.clone());
+            self.queue.push_back(self.visit.sign_of_life());
             self.schedule_comment();
         } else {
             self.alarm.set(self.visit.deadline.or_sooner(self.stall_due).or_sooner(self.comment_due));
@@ -230,6 +236,9 @@ impl Relay {
             model: &self.model,
             provider: self.lane.route.provider.id.as_str(),
             created: tap.created(),
+            framing: self.visit.framing,
+            is_first: !self.visit.has_begun(),
+            sequence: tap.sequence(),
         };
         let event = answer::in_band(&self.visit, refusal, &place);
         self.queue.push_back(event);
@@ -369,7 +378,7 @@ impl Waiting {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.alarm.is_due() {
             self.alarm.set(self.alarm.clock().after(self.visit.worker.comment_every));
-            return Poll::Ready(Step::Comment(self.visit.worker.comment.clone()));
+            return Poll::Ready(Step::Comment(self.visit.sign_of_life()));
         }
         match Pin::new(&mut self.run).poll(cx) {
             Poll::Ready(Ok(Answer::Flow(relay))) => Poll::Ready(Step::Flow(relay)),
@@ -391,6 +400,9 @@ impl Waiting {
             model: lane.as_ref().map_or("", |lane| lane.route.endpoint.model.as_str()),
             provider: lane.as_ref().map_or("", |lane| lane.route.provider.id.as_str()),
             created: u64::try_from(self.visit.started_at.seconds()).unwrap_or(0),
+            framing: self.visit.framing,
+            is_first: true,
+            sequence: 0,
         };
         answer::in_band(&self.visit, refusal, &place)
     }

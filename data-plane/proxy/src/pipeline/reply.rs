@@ -12,11 +12,10 @@ pub(super) fn is_identity(fields: &Fields) -> bool {
     fields.get("content-encoding").is_none_or(|value| value.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Whether a body is a stream of events.
-pub(super) fn is_event_stream(fields: &Fields) -> bool {
-    const KIND: &[u8] = b"text/event-stream";
+/// Whether a body is a stream of this kind.
+pub(super) fn is_stream(fields: &Fields, wanted: &str) -> bool {
     let kind = fields.get("content-type").unwrap_or_default();
-    kind.get(..KIND.len()).is_some_and(|start| start.eq_ignore_ascii_case(KIND))
+    kind.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 /// When a provider wants to be asked again: milliseconds, or whole seconds. Dates are not read; they need a shared clock.
@@ -77,10 +76,11 @@ mod tests {
 
     #[test]
     fn streams_are_known_by_their_media_type() {
-        assert!(is_event_stream(&fields(&[("content-type", "text/event-stream; charset=utf-8")])));
-        assert!(is_event_stream(&fields(&[("content-type", "Text/Event-Stream")])));
-        assert!(!is_event_stream(&fields(&[("content-type", "application/json")])));
-        assert!(!is_event_stream(&fields(&[])));
+        const EVENTS: &str = "text/event-stream";
+        assert!(is_stream(&fields(&[("content-type", "text/event-stream; charset=utf-8")]), EVENTS));
+        assert!(is_stream(&fields(&[("content-type", "Text/Event-Stream")]), EVENTS));
+        assert!(!is_stream(&fields(&[("content-type", "application/json")]), EVENTS));
+        assert!(!is_stream(&fields(&[]), EVENTS));
     }
 
     #[test]

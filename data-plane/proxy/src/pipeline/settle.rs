@@ -230,7 +230,7 @@ impl Open {
             model: answered.map(|lane| -> ModelId { lane.route.endpoint.model.clone() }),
             provider: answered.map(|lane| lane.route.provider.id.clone()),
             endpoint: answered.map(|lane| lane.route.endpoint.id.clone()),
-            dialect_in: visit.worker.dialect.id.into(),
+            dialect_in: visit.dialect.id.into(),
             dialect_out: lane.as_ref().map_or("", |lane| lane.dialect.id).into(),
             attempt: visit.attempts(),
             upstream_id: ending.tap.map_or_else(String::new, |tap| cut(tap.upstream_id())),
@@ -324,7 +324,8 @@ mod tests {
 
     use super::*;
 
-    const SIZING: Sizing = Sizing { prompt: 200, likely_prompt: 100, limit: None, choices: 1 };
+    const SIZING: Sizing =
+        Sizing { prompt: 200, likely_prompt: 100, limit: None, choices: 1, images: 0, characters: 0 };
 
     fn prices() -> PriceList {
         PriceList {
@@ -338,7 +339,8 @@ mod tests {
     fn seen(stream: &'static str) -> codec::StreamPass {
         let dialect = codec::dialect::find("openai-chat").unwrap();
         let bridge = codec::Bridge::between(dialect, dialect).unwrap();
-        let mut pass = bridge.stream(&codec::AnswerEdits { public_model: "m".to_owned(), wants_usage: true });
+        let edits = codec::AnswerEdits { public_model: "m".to_owned(), wants_usage: true, ..Default::default() };
+        let mut pass = bridge.stream(&edits);
         let mut free = |_: &TokenUsage| codec::Receipt { cost: Money::ZERO, is_byok: false, upstream_cost: None };
         pass.push(stream.into(), &mut free);
         pass

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use codec::Surface;
+use bytes::Bytes;
+use codec::{Dialect, Framing, KeepAlive, Losses, Surface};
 use domain::{ids::RequestId, time::Timestamp};
 use http::{HeaderMap, HeaderValue};
 use runtime::telemetry::{TRACE, adopt};
@@ -20,8 +21,12 @@ pub(crate) struct Visit {
     pub worker: Rc<Worker>,
     pub connection: Rc<Connection>,
     pub id: RequestId,
+    /// The family that the client speaks.
+    pub dialect: &'static Dialect,
     /// Which spelling of errors the client's path asks for.
     pub surface: Surface,
+    /// How a streamed answer is cut into pieces.
+    pub framing: Framing,
     pub started_at: Timestamp,
     /// On the clock that does not jump.
     pub started: Duration,
@@ -45,6 +50,14 @@ pub(crate) struct Visit {
     token_limit: Cell<Option<u64>>,
     /// The status of the head that was made; 0 before.
     status: Cell<u16>,
+    /// Whether the answer's text was mended.
+    is_healed: Cell<bool>,
+    /// The media type of the answer where it is not the usual one.
+    kind: std::cell::RefCell<Option<HeaderValue>>,
+    /// What the translation of the last attempt could not say.
+    losses: Cell<Losses>,
+    /// Whether bytes of the answer itself, and not only signs of life, have gone to the client.
+    has_begun: Cell<bool>,
 }
 
 impl Visit {
@@ -52,7 +65,8 @@ impl Visit {
     pub fn begin(
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
-        surface: Surface,
+        (dialect, surface): (&'static Dialect, Surface),
+        framing: Framing,
         allow_origin: Option<HeaderValue>,
     ) -> Visit {
         let started = worker.gate.clock.monotonic();
@@ -61,7 +75,9 @@ impl Visit {
             id: RequestId::new(u64::try_from(started_at.ms()).unwrap_or(0), rand::random()),
             worker: worker.clone(),
             connection: connection.clone(),
+            dialect,
             surface,
+            framing,
             started_at,
             started,
             deadline: worker.alarms.at(worker.timeouts.request.get()),
@@ -75,7 +91,58 @@ impl Visit {
             attempt_at: Cell::new(started),
             token_limit: Cell::new(None),
             status: Cell::new(0),
+            is_healed: Cell::new(false),
+            kind: Default::default(),
+            losses: Cell::default(),
+            has_begun: Cell::new(false),
         }
+    }
+
+    /// A sign of life on the stream, as far as it has come.
+    pub fn sign_of_life(&self) -> Bytes {
+        let text = &self.worker.gate.settings.keepalive.text;
+        let sign = KeepAlive { text, framing: self.framing, has_begun: self.has_begun.get() };
+        self.dialect.encode_keep_alive(&sign)
+    }
+
+    /// The answer's text was mended.
+    pub fn heals(&self) {
+        self.is_healed.set(true);
+    }
+
+    /// Whether it was.
+    pub fn is_healed(&self) -> bool {
+        self.is_healed.get()
+    }
+
+    /// The answer is of this media type, as its provider says.
+    pub fn answers_with(&self, kind: &[u8]) {
+        *self.kind.borrow_mut() = HeaderValue::from_bytes(kind).ok().filter(|kind| !kind.is_empty());
+    }
+
+    /// The media type of the answer where it is not the usual one.
+    pub fn kind(&self) -> Option<HeaderValue> {
+        self.kind.borrow().clone()
+    }
+
+    /// The answer itself has begun.
+    pub fn begins(&self) {
+        self.has_begun.set(true);
+    }
+
+    /// Whether it has.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.get()
+    }
+
+    /// What the translation of this attempt could not say.
+    pub fn loses(&self, losses: Losses) {
+        self.losses.set(losses);
+    }
+
+    /// What was lost on the way that was taken.
+    pub fn losses(&self) -> Losses {
+        self.losses.get()
     }
 
     /// Opens the request's span, as a child of the caller's if the headers name one.

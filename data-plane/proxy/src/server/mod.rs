@@ -17,6 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use codec::Framing;
 use domain::faults::{Fault, FaultCode};
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub(crate) use listen::{Listener, accept};
+pub(crate) use paths::Asked;
 pub(crate) use workers::{Crew, hire};
 
 /// An answer in the making. Chats, which are nearly everything, have places that are used again.
@@ -54,11 +56,20 @@ impl Future for Answering {
 
 /// Answers one request, whatever it is. Every answer carries a request id; every refusal is in the caller's dialect.
 fn handle(worker: &Rc<Worker>, open: OpenRequest, head_scan: HeadScan, request: Request<Incoming>) -> Answering {
-    let (surface, operation) = paths::find(request.uri().path());
+    let paths::Place { dialect, surface, operation } = paths::find(request.uri().path(), request.uri().query());
     let settings = &worker.gate.settings;
     let allow_origin = cors::allow(&settings.cors.origins, request.headers());
-    let mut visit = Visit::begin(worker, open.connection(), surface, allow_origin);
-    if operation == Some(Operation::Chat) {
+    let dialect = match operation {
+        Some(Operation::Models | Operation::Model(_)) => models::dialect(dialect, &request),
+        _ => dialect,
+    };
+    let asked = match &operation {
+        Some(Operation::Infer(asked)) => Some(asked),
+        _ => None,
+    };
+    let framing = asked.map_or(Framing::Events, |asked| asked.framing);
+    let mut visit = Visit::begin(worker, open.connection(), (dialect, surface), framing, allow_origin);
+    if asked.is_some() {
         visit.trace(request.headers());
     }
     let visit = Rc::new(visit);
@@ -69,9 +80,12 @@ fn handle(worker: &Rc<Worker>, open: OpenRequest, head_scan: HeadScan, request: 
         let answered = std::future::ready(Ok(response.map(|body| body.holding(open))));
         return Answering::Other(Box::pin(answered));
     }
-    if operation == Some(Operation::Chat) && request.method() == Method::POST {
-        return Answering::Chat(worker.chats.start(Chat { visit, open, request }));
-    }
+    let operation = match operation {
+        Some(Operation::Infer(asked)) if request.method() == Method::POST => {
+            return Answering::Chat(worker.chats.start(Chat { visit, asked, open, request }));
+        }
+        operation => operation,
+    };
     Answering::Other(Box::pin(async move {
         let response = route(&visit, operation, request).await;
         Ok(response.map(|body| body.holding(open)))
@@ -147,7 +161,7 @@ fn is_asked_with(operation: &Operation, method: &Method) -> bool {
 async fn wrong_method(visit: &Visit, operation: &Operation, request: Request<Incoming>) -> Response<Outflow> {
     let message = format!("This address is asked with {}.", operation.method());
     let mut response = turn_away(visit, Refusal::new(FaultCode::MethodNotAllowed, message), request).await;
-    let allowed = if *operation == Operation::Chat { "POST, OPTIONS" } else { "GET, HEAD, OPTIONS" };
+    let allowed = if matches!(operation, Operation::Infer(_)) { "POST, OPTIONS" } else { "GET, HEAD, OPTIONS" };
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -176,13 +190,13 @@ async fn look_up(
     let view = visit.worker.view();
     let purse = caller(visit, &view, request)?;
     match operation {
-        Operation::Models => Ok(models::list(visit, &view, &purse)),
+        Operation::Models => models::list(visit, &view, &purse, request.uri().query()),
         Operation::Model(name) => models::one(visit, &view, &purse, name),
         Operation::Endpoints(name) => models::endpoints(visit, &view, &purse, name),
         Operation::Key => account::key(visit, &purse).await,
         Operation::Credits => account::credits(visit, &purse).await,
         Operation::Generation => account::generation(visit, &purse, request.uri().query()).await,
-        Operation::Chat | Operation::Live | Operation::Ready => {
+        Operation::Infer(_) | Operation::Live | Operation::Ready => {
             Err(Refusal::new(FaultCode::UnknownRoute, "There is nothing to look up here."))
         }
     }

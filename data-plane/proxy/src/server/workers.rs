@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use codec::Dialect;
 use runtime::shutdown::Phase;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -57,19 +56,14 @@ impl Crew {
 }
 
 /// Starts `count` workers, and returns when all of them are ready to take connections.
-pub(crate) fn hire(
-    count: usize,
-    gate: &Arc<Gate>,
-    dialect: &'static Dialect,
-    tls: Option<&Arc<rustls::ServerConfig>>,
-) -> Result<Crew, Error> {
+pub(crate) fn hire(count: usize, gate: &Arc<Gate>, tls: Option<&Arc<rustls::ServerConfig>>) -> Result<Crew, Error> {
     let mut crew = Crew { threads: Vec::with_capacity(count), hands: Vec::with_capacity(count) };
     let (ready, readiness) = std::sync::mpsc::channel();
     for number in 0..count {
         let load: Arc<Load> = Arc::default();
         let (inbox, connections) = mpsc::channel(INBOX);
         crew.hands.push(Hand { load: load.clone(), inbox });
-        let post = Post { gate: gate.clone(), dialect, tls: tls.cloned(), load, connections, ready: ready.clone() };
+        let post = Post { gate: gate.clone(), tls: tls.cloned(), load, connections, ready: ready.clone() };
         let name = format!("worker {number}");
         let thread = thread::Builder::new().name(name.clone()).spawn(move || work(post));
         crew.threads.push(thread.map_err(|source| Error::Thread { name, source })?);
@@ -84,7 +78,6 @@ pub(crate) fn hire(
 /// What a worker is given.
 struct Post {
     gate: Arc<Gate>,
-    dialect: &'static Dialect,
     tls: Option<Arc<rustls::ServerConfig>>,
     load: Arc<Load>,
     connections: mpsc::Receiver<Arriving>,
@@ -100,8 +93,8 @@ fn work(post: Post) {
 }
 
 async fn serve_all(post: Post) {
-    let Post { gate, dialect, tls, load, mut connections, ready } = post;
-    let worker = match Worker::new(gate, dialect, load) {
+    let Post { gate, tls, load, mut connections, ready } = post;
+    let worker = match Worker::new(gate, load) {
         Ok(worker) => worker,
         Err(error) => return drop(ready.send(Err(error.into()))),
     };

@@ -128,6 +128,7 @@ impl Fields<'_> {
         self.number(8, usage.audio_output);
         self.number(9, usage.images);
         self.number(10, usage.web_searches);
+        self.number(11, usage.characters);
         let len = self.0.len() - at - 1;
         if let Some(slot) = self.0.get_mut(at) {
             *slot = len as u8;

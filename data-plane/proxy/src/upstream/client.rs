@@ -4,37 +4,42 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use codec::Segments;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use domain::providers::AuthScheme;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use runtime::clock::Clock;
+use tokio_util::sync::CancellationToken;
 
+use super::auth::{Exchange, Signer, Tokens};
 use super::body::{HttpBody, ReplyBody};
 use super::connect::{Connector, Proxy};
 use super::dns::Dns;
 use super::line::{Count, Line, Opening};
 use super::pool::Pool;
 use super::reading::Fields;
+use super::route::{Route, Routes};
 use super::{Error, UpstreamError, echo};
 use crate::config::UpstreamSettings;
 
 /// How often unused connections are looked at.
 const REAP_EVERY: Duration = Duration::from_secs(10);
-/// Paths that one provider remembers ready-made.
-const ROUTES: usize = 16;
 
 /// Scheme, host and port: who shares connections.
 type Key = (bool, Box<str>, u16);
 
-/// What all workers share: TLS settings, known addresses, counts of connections.
+/// What all workers share: TLS settings, known addresses, counts of connections, access tokens.
 #[derive(Clone)]
 pub struct Shared {
     connector: Connector,
     settings: Arc<UpstreamSettings>,
     counts: Arc<Mutex<HashMap<Key, Arc<AtomicUsize>>>>,
+    tokens: Tokens,
 }
 
 impl Shared {
@@ -52,7 +57,14 @@ impl Shared {
             tls: runtime::tls::client_config(settings.ca_file.as_deref(), &["http/1.1"])?,
             proxy: proxy.map(Arc::new),
         };
-        Ok(Shared { connector, settings: Arc::new(settings.clone()), counts: Arc::default() })
+        let tokens = Tokens::default();
+        Ok(Shared { connector, settings: Arc::new(settings.clone()), counts: Arc::default(), tokens })
+    }
+
+    /// Fetches the access tokens that requests are signed with, and fetches them anew before they end. To be run once, on
+    /// the control runtime; until it runs, there are none.
+    pub async fn keep_tokens(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
+        self.tokens.keep(Exchange::over(self.connector, clock), stop).await;
     }
 
     fn count(&self, key: &Key) -> Arc<AtomicUsize> {
@@ -92,6 +104,7 @@ pub struct Target {
 
 struct TargetInner {
     place: Place,
+    routes: Routes,
 }
 
 enum Place {
@@ -105,26 +118,39 @@ struct HttpPlace {
     port: u16,
     /// The value of the Host header.
     authority: HeaderValue,
-    base_path: Box<str>,
     pool: Pool,
-    paths: RefCell<Vec<(Box<str>, Rc<str>)>>,
 }
 
-impl HttpPlace {
-    /// The path of a route, as it stands in a request line.
-    fn path(&self, route: &str) -> Result<Rc<str>, UpstreamError> {
-        if let Some((_, path)) = self.paths.borrow().iter().find(|(known, _)| &**known == route) {
-            return Ok(path.clone());
-        }
-        let path = format!("{}{route}", self.base_path);
-        Uri::try_from(&path).map_err(|_| UpstreamError::Route)?;
-        let path: Rc<str> = path.into();
-        let mut paths = self.paths.borrow_mut();
-        if paths.len() < ROUTES {
-            paths.push((route.into(), path.clone()));
-        }
-        Ok(path)
+impl Target {
+    /// What stands in the request line of an operation: its route behind the base URL's path, each `{model}` replaced.
+    /// Made once, then remembered.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Route`] when it cannot stand there.
+    pub fn route(&self, route: &str, model: &str) -> Result<Route, UpstreamError> {
+        self.inner.routes.find(route, model)
     }
+
+    /// What the Host header says; nothing for the built-in provider.
+    pub(super) fn authority(&self) -> &[u8] {
+        match &self.inner.place {
+            Place::Echo => b"",
+            Place::Http(place) => place.authority.as_bytes(),
+        }
+    }
+
+    /// Whether it is on this machine, in the clear: where tests are.
+    pub(super) fn is_local(&self) -> bool {
+        match &self.inner.place {
+            Place::Echo => false,
+            Place::Http(place) => !place.is_tls && is_loopback(&place.host),
+        }
+    }
+}
+
+/// Whether a host is this machine by its address; a name may lead anywhere.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The head of an answer, and its body to come.
@@ -161,36 +187,40 @@ impl Upstream {
     /// # Errors
     /// [`Error::BaseUrl`] when it is not one.
     pub fn target(&self, base_url: &str) -> Result<Target, Error> {
-        if base_url == echo::BASE_URL {
-            return Ok(Target { inner: Rc::new(TargetInner { place: Place::Echo }) });
-        }
-        let place = self.place(base_url).ok_or_else(|| Error::BaseUrl(base_url.chars().take(120).collect()))?;
-        Ok(Target { inner: Rc::new(TargetInner { place: Place::Http(Box::new(place)) }) })
+        let made = match base_url {
+            echo::BASE_URL => Routes::behind("").map(|routes| TargetInner { place: Place::Echo, routes }),
+            base_url => self.place(base_url),
+        };
+        let inner = made.ok_or_else(|| Error::BaseUrl(base_url.chars().take(120).collect()))?;
+        Ok(Target { inner: Rc::new(inner) })
     }
 
-    fn place(&self, base_url: &str) -> Option<HttpPlace> {
+    /// Signs for a provider's row; none when this build does not know the scheme.
+    pub fn signer(&self, scheme: &AuthScheme, target: &Target) -> Option<Signer> {
+        Signer::with(scheme, self.inner.shared.tokens.clone(), target.is_local())
+    }
+
+    fn place(&self, base_url: &str) -> Option<TargetInner> {
         let (scheme, rest) = base_url.split_once("://")?;
         let is_tls = match scheme {
             "https" => true,
             "http" => false,
             _ => return None,
         };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
         http::uri::Authority::try_from(authority).ok()?;
         let (host, port) = split_authority(authority)?;
         let port = port.unwrap_or(if is_tls { 443 } else { 80 });
-        let base_path = path.trim_end_matches('/');
-        Uri::try_from(format!("{base_path}/")).ok()?;
+        let routes = Routes::behind(path)?;
         let key: Key = (is_tls, host.into(), port);
-        Some(HttpPlace {
+        let place = HttpPlace {
             is_tls,
             host: host.into(),
             port,
             authority: HeaderValue::from_str(authority).ok()?,
-            base_path: base_path.into(),
             pool: self.pool(&key),
-            paths: RefCell::default(),
-        })
+        };
+        Some(TargetInner { place: Place::Http(Box::new(place)), routes })
     }
 
     fn pool(&self, key: &Key) -> Pool {
@@ -200,8 +230,8 @@ impl Upstream {
         pools.entry(key.clone()).or_insert_with(made).clone()
     }
 
-    /// Sends a request: `route` is appended to the target's base path. Host and length are set here; everything else
-    /// in `headers` goes as it is. Dropping the future closes the connection.
+    /// Sends a request along a route of this target. Host and length are set here; everything else in `headers` goes as
+    /// it is. Dropping the future closes the connection.
     ///
     /// # Errors
     /// [`UpstreamError`], which says whether the provider may have seen the request.
@@ -209,22 +239,21 @@ impl Upstream {
         &self,
         target: &Target,
         method: &Method,
-        route: &str,
+        route: &Route,
         headers: &HeaderMap,
         mut body: Segments,
     ) -> Result<Reply, UpstreamError> {
         let place = match &target.inner.place {
-            Place::Echo => return Ok(echo::answer(method, route, body.parts())),
+            Place::Echo => return Ok(echo::answer(method, route.as_str(), body.parts())),
             Place::Http(place) => place,
         };
-        let path = place.path(route)?;
         loop {
             let mut line = match place.pool.take() {
                 Some(line) => line,
                 None => self.connect(place).await?,
             };
             let is_used = line.is_used();
-            line.load((method, &path), &place.authority, headers, body);
+            line.load((method, route.as_str()), &place.authority, headers, body);
             match line.send().await {
                 Ok(Opening { head, first }) => {
                     let body = ReplyBody::Http(HttpBody::new(first, line, place.pool.clone()));
@@ -258,6 +287,13 @@ async fn reap(inner: Weak<Inner>) {
         pools.iter().for_each(|pool| pool.reap(age, REAP_EVERY));
         drop(pools);
         inner.pools.borrow_mut().retain(|_, pool| !pool.is_forgotten());
+    }
+}
+
+#[cfg(test)]
+impl Shared {
+    pub(super) fn connector(&self) -> Connector {
+        self.connector.clone()
     }
 }
 

@@ -69,7 +69,7 @@ impl Connector {
     }
 }
 
-type Attempt = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>>>>;
+type Attempt = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>> + Send>>;
 
 /// The first address that answers: each has a head start on the next, and a refusal ends its head start.
 async fn first_of(addresses: &[IpAddr], port: u16) -> Result<TcpStream, UpstreamError> {

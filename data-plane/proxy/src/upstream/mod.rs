@@ -11,6 +11,7 @@ mod echo;
 mod line;
 mod pool;
 pub mod reading;
+mod route;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 pub use body::{HttpBody, ReplyBody};
 pub use client::{Reply, Shared, Target, Upstream};
 pub use echo::EchoBody;
+pub use route::Route;
 
 /// What keeps the room from being opened.
 #[derive(Debug, thiserror::Error)]

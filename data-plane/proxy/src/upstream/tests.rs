@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use codec::Segments;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +39,7 @@ async fn post(upstream: &Upstream, target: &Target, body: &[&'static str]) -> Re
     for (name, value) in [("host", "elsewhere"), ("content-length", "1"), ("transfer-encoding", "chunked")] {
         headers.insert(name, value.parse().unwrap());
     }
-    upstream.send(target, &Method::POST, "/chat/completions", &headers, parts.into()).await
+    upstream.send(target, &Method::POST, &target.route("/chat/completions", "")?, &headers, parts.into()).await
 }
 
 async fn whole(mut reply: Reply) -> Result<Vec<u8>, UpstreamError> {
@@ -99,6 +100,28 @@ fn a_request_arrives_as_it_was_segmented_with_one_host_and_length() {
         assert_eq!((head.matches("host: ").count(), head.matches("content-length: ").count()), (1, 1), "{head}");
         assert!(head.contains("content-length: 7") && !head.contains("transfer-encoding"), "{head}");
         assert_eq!(body, "{\"a\":1}");
+    });
+}
+
+#[test]
+fn a_request_goes_to_the_model_and_with_the_query_that_the_base_url_names() {
+    worker(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/deployments/{{model}}?api-version=1", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let seen = read_request(&mut stream).await.unwrap();
+            answer(&mut stream, "ok").await;
+            seen
+        });
+        let upstream = upstream();
+        let target = upstream.target(&base).unwrap();
+        assert_eq!(target.route("/chat", "").err(), Some(UpstreamError::Route), "which model is not said");
+        let route = target.route("/chat?alt=sse", "my gpt").unwrap();
+        let reply = upstream.send(&target, &Method::POST, &route, &HeaderMap::new(), Segments::default()).await;
+        assert_eq!(text(reply.unwrap()).await, "ok");
+        let seen = server.await.unwrap();
+        assert!(seen.starts_with("POST /deployments/my%20gpt/chat?api-version=1&alt=sse HTTP/1.1\r\n"), "{seen}");
     });
 }
 
@@ -277,7 +300,10 @@ fn large_bodies_go_both_ways_at_once() {
         let upstream = upstream();
         let target = upstream.target(&url).unwrap();
         let parts: Vec<Bytes> = (0..80).map(|_| Bytes::from(vec![b'y'; 100_000])).collect();
-        let reply = upstream.send(&target, &Method::POST, "/x", &HeaderMap::new(), parts.into()).await.unwrap();
+        let reply = upstream
+            .send(&target, &Method::POST, &target.route("/x", "").unwrap(), &HeaderMap::new(), parts.into())
+            .await
+            .unwrap();
         assert_eq!(whole(reply).await.unwrap().len(), 8_000_000);
     });
 }

@@ -245,6 +245,8 @@ fn choice(cursor: &mut Cursor<'_>, body: &[u8], form: Form) -> Result<Choice, Fl
         let key = cursor.key()?;
         match &*cursor.name(key) {
             b"index" => choice.index = cursor.count()?.unwrap_or(0),
+            // Old completions have their text here.
+            b"text" => choice.content.bytes += text_bytes(cursor, body, &[])?,
             b"delta" if form == Form::Piece => choice.content = content(cursor, body)?,
             b"message" if form == Form::Whole => choice.content = content(cursor, body)?,
             b"finish_reason" => choice.finish = string(cursor)?.filter(|reason| !reason.span.is_empty()),

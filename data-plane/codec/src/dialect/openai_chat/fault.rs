@@ -56,7 +56,7 @@ fn metadata(surface: Surface, fault: &FaultBody<'_>) -> Option<Box<RawValue>> {
 }
 
 /// A whole error body.
-pub(super) fn encode(surface: Surface, fault: &FaultBody<'_>) -> Bytes {
+pub(in crate::dialect) fn encode(surface: Surface, fault: &FaultBody<'_>) -> Bytes {
     to_bytes(&Body { error: ErrorObject { surface, fault } })
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_error_within_a_stream_is_one_event_each_surface_can_read() {
-        let at = InBand { id: "gen-1", model: "a/b", provider: "up", created: 17 };
+        let at = InBand { id: "gen-1", model: "a/b", provider: "up", created: 17, ..InBand::default() };
         let v1 = encode_in_band(Surface::V1, &FAULT, &at);
         let data = v1.strip_prefix(b"data: ").and_then(|data| data.strip_suffix(b"\n\n")).unwrap();
         assert_eq!(read(data), read(&encode(Surface::V1, &FAULT)));

@@ -20,6 +20,7 @@ pub static FIELDS: &Fields = &[
     theirs("max_completion_tokens", Meaning::MaxCompletionTokens),
     theirs("n", Meaning::Choices { most: 128 }),
     theirs("usage", Meaning::Usage),
+    theirs("response_format", Meaning::Format),
     ours("provider", Meaning::Provider),
     ours("models", Meaning::Fallbacks),
     ours("provider_preferences", Meaning::Own),

@@ -8,13 +8,20 @@ use bytes::Bytes;
 use super::quirks;
 use crate::bridge::RequestEdits;
 use crate::json::{self, Kind, NewText};
-use crate::patch::{self, Edits, Segments};
+use crate::patch::{Edits, Segments};
+use crate::same::{self, NewFields};
 use crate::scan::{Meaning, Scan};
 
 /// The request as the provider gets it. `scan` is the scan of this very body.
-pub(crate) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
+pub(super) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
     let mut edits = Edits::default();
-    remove_own(body, scan, wanted, &mut edits);
+    same::remove_own(
+        body,
+        scan,
+        |field| field.acted.own,
+        |field| quirks::keeps(wanted.quirks, field.acted.name),
+        &mut edits,
+    );
     let mut new = NewFields::default();
     model(scan, wanted, &mut edits, &mut new);
     if scan.stream && !quirks::refuses_stream_options(wanted.quirks) {
@@ -23,39 +30,8 @@ pub(crate) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Seg
     if let Some(limit) = wanted.token_limit {
         token_limit(scan, limit, wanted, &mut edits, &mut new);
     }
-    if !new.0.is_empty() {
-        edits.insert(scan.inside, &new.0);
-    }
+    new.put(scan, &mut edits);
     edits.apply(body)
-}
-
-/// Fields to put at the start of the object, each with its comma behind it: a scanned body has messages, and they stay.
-#[derive(Default)]
-struct NewFields(NewText);
-
-impl NewFields {
-    fn add(&mut self, name: &str, value: impl FnOnce(&mut NewText)) {
-        json::write_string(&mut self.0, name);
-        self.0.push(b':');
-        value(&mut self.0);
-        self.0.push(b',');
-    }
-}
-
-fn remove_own(body: &[u8], scan: &Scan, wanted: &RequestEdits<'_>, edits: &mut Edits) {
-    let mut removed = 0;
-    for field in &scan.fields {
-        if quirks::keeps(wanted.quirks, field.acted.name) {
-            continue;
-        }
-        let inner = field.member.filter(|_| field.acted.meaning == Meaning::Usage);
-        if field.acted.own || inner.is_some_and(|member| member.alone) {
-            edits.remove(patch::removal(body, field.whole, field.ordinal, removed));
-            removed += 1;
-        } else if let Some(member) = inner {
-            edits.remove(patch::removal(body, member.whole, member.ordinal, 0));
-        }
-    }
 }
 
 fn model(scan: &Scan, wanted: &RequestEdits<'_>, edits: &mut Edits, new: &mut NewFields) {
@@ -116,7 +92,16 @@ mod tests {
     fn sent(body: &str, limit: Option<u64>, quirks: &[&str]) -> String {
         let scan = DIALECT.scan(body.as_bytes()).unwrap();
         let quirks = DIALECT.parse_quirks(quirks).unwrap();
-        let wanted = RequestEdits { upstream_model: "up/m", token_limit: limit, quirks };
+        let carry = crate::Carry::new(b"", "o", "p", "m");
+        let wanted = RequestEdits {
+            upstream_model: "up/m",
+            token_limit: limit,
+            quirks,
+            max_output: None,
+            input_modalities: &[],
+            require_parameters: false,
+            carry: &carry,
+        };
         let body = Bytes::copy_from_slice(body.as_bytes());
         String::from_utf8(patch(&body, &scan, &wanted).into_bytes().to_vec()).unwrap()
     }

@@ -1,9 +1,10 @@
 //! The numbers of a `usage` object, as classes that do not overlap, and the cost fields added to it. Providers count
-//! differently; what a number includes is told from the numbers themselves. Never a price.
+//! differently; what a number includes is told from the numbers themselves. Written so that reading gives the same classes
+//! again. Never a price.
 
 use domain::usage::TokenUsage;
 
-use crate::json::{Cursor, Flaw, Kind, NewText, Span};
+use crate::json::{Cursor, Flaw, Kind, NewText, Span, Value, Writer};
 use crate::patch::Edits;
 use crate::receipt::Receipt;
 
@@ -18,29 +19,33 @@ const COST_FIELDS: [CostField; 3] = [
 
 /// A `usage` object as it stands in an answer.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Found {
+pub(in crate::dialect) struct Found {
     /// Braces included.
     pub span: Span,
-    is_bare: bool,
-    cost: Option<Span>,
-    is_byok: Option<Span>,
-    cost_details: Option<Span>,
-    numbers: Numbers,
+    pub is_bare: bool,
+    pub cost: Option<Span>,
+    pub is_byok: Option<Span>,
+    pub cost_details: Option<Span>,
+    pub numbers: Numbers,
 }
 
+/// What a provider counts, in whatever words.
 #[derive(Debug, Clone, Copy, Default)]
-struct Numbers {
-    prompt: Option<u64>,
-    completion: Option<u64>,
-    total: Option<u64>,
-    cached: Option<u64>,
+pub(in crate::dialect) struct Numbers {
+    pub prompt: Option<u64>,
+    pub completion: Option<u64>,
+    pub total: Option<u64>,
+    pub cached: Option<u64>,
     /// Spelled beside the details: `prompt_cache_hit_tokens`, `num_cached_tokens`, `cached_tokens`.
-    cached_apart: Option<u64>,
-    cache_write: Option<u64>,
-    audio_input: Option<u64>,
-    reasoning: Option<u64>,
-    audio_output: Option<u64>,
-    web_searches: Option<u64>,
+    pub cached_apart: Option<u64>,
+    pub cache_write: Option<u64>,
+    /// A part of the former. Ours, as `images` is: providers of this dialect have neither class.
+    pub cache_write_1h: Option<u64>,
+    pub audio_input: Option<u64>,
+    pub reasoning: Option<u64>,
+    pub audio_output: Option<u64>,
+    pub web_searches: Option<u64>,
+    pub images: Option<u64>,
 }
 
 /// Reads a usage value; none when it is not an object. Boxed, since most pieces of a stream have none.
@@ -66,6 +71,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Option<Box<Found>>, Flaw> 
             b"prompt_tokens_details" => details(cursor, |name, value| match name {
                 b"cached_tokens" => numbers.cached = value,
                 b"cache_write_tokens" => numbers.cache_write = value,
+                b"cache_write_1h_tokens" => numbers.cache_write_1h = value,
                 b"audio_tokens" => numbers.audio_input = value,
                 _ => {}
             })?,
@@ -74,10 +80,10 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Option<Box<Found>>, Flaw> 
                 b"audio_tokens" => numbers.audio_output = value,
                 _ => {}
             })?,
-            b"server_tool_use_details" | b"server_tool_use" => details(cursor, |name, value| {
-                if name == b"web_search_requests" {
-                    numbers.web_searches = value;
-                }
+            b"server_tool_use_details" | b"server_tool_use" => details(cursor, |name, value| match name {
+                b"web_search_requests" => numbers.web_searches = value,
+                b"images" => numbers.images = value,
+                _ => {}
             })?,
             b"cost" => found.cost = Some(value(cursor)?),
             b"is_byok" => found.is_byok = Some(value(cursor)?),
@@ -90,6 +96,51 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Option<Box<Found>>, Flaw> 
     }
     found.span.end = cursor.position();
     Ok(Some(found))
+}
+
+/// The tokens that a usage value tells of, by class.
+pub(super) fn of(value: Value<'_>) -> Option<TokenUsage> {
+    read(&mut Cursor::lenient(value.raw().as_bytes())).ok()??.tokens()
+}
+
+/// Writes a usage object with our cost in it.
+pub(super) fn write(out: &mut Writer, usage: &TokenUsage, receipt: &Receipt) {
+    out.begin_object();
+    let (prompt, completion) = (usage.prompt_total(), usage.completion_total());
+    out.field_u64("prompt_tokens", prompt);
+    out.field_u64("completion_tokens", completion);
+    out.field_u64("total_tokens", prompt.saturating_add(completion));
+    out.key("prompt_tokens_details");
+    out.begin_object();
+    out.field_u64("cached_tokens", usage.cache_read);
+    // All that was written, and how much of it for an hour.
+    out.opt_u64("cache_write_tokens", some(usage.cache_write.saturating_add(usage.cache_write_1h)));
+    out.opt_u64("cache_write_1h_tokens", some(usage.cache_write_1h));
+    out.field_u64("audio_tokens", usage.audio_input);
+    out.end_object();
+    out.key("completion_tokens_details");
+    out.begin_object();
+    out.field_u64("reasoning_tokens", usage.reasoning);
+    out.field_u64("audio_tokens", usage.audio_output);
+    out.end_object();
+    if usage.web_searches > 0 || usage.images > 0 {
+        out.key("server_tool_use_details");
+        out.begin_object();
+        out.opt_u64("web_search_requests", some(usage.web_searches));
+        out.opt_u64("images", some(usage.images));
+        out.end_object();
+    }
+    for (name, write) in COST_FIELDS {
+        let mut text = NewText::from_slice(name);
+        write(receipt, &mut text);
+        // Names, numbers and words: always text.
+        out.raw(std::str::from_utf8(&text).unwrap_or_default());
+    }
+    out.end_object();
+}
+
+fn some(count: u64) -> Option<u64> {
+    Some(count).filter(|count| *count > 0)
 }
 
 /// The next value's own span, without the space before it.
@@ -153,8 +204,9 @@ impl Found {
 const MOST: u64 = 10_000_000_000;
 
 impl Numbers {
-    fn tokens(&self) -> Option<TokenUsage> {
-        let counts = [self.prompt, self.completion, self.total, self.reasoning, self.web_searches];
+    /// The tokens by class; none when there is no count at all.
+    pub fn tokens(&self) -> Option<TokenUsage> {
+        let counts = [self.prompt, self.completion, self.total, self.reasoning, self.web_searches, self.images];
         if counts.into_iter().flatten().any(|count| count > MOST) {
             return None;
         }
@@ -170,20 +222,24 @@ impl Numbers {
             reasoning > 0 && self.total == prompt.checked_add(completion).and_then(|sum| sum.checked_add(reasoning));
         let mut left = prompt;
         let cache_read = part(&mut left, self.cached.or(self.cached_apart));
-        let cache_write = part(&mut left, self.cache_write);
+        let mut cache_write = part(&mut left, self.cache_write);
+        let cache_write_1h = part(&mut cache_write, self.cache_write_1h);
         let audio_input = part(&mut left, self.audio_input);
         let mut visible = if is_apart { completion.saturating_add(reasoning) } else { completion };
-        Some(TokenUsage {
+        let mut usage = TokenUsage {
             prompt: left,
             cache_read,
             cache_write,
+            cache_write_1h,
             audio_input,
             reasoning: part(&mut visible, self.reasoning),
             audio_output: part(&mut visible, self.audio_output),
             completion: visible,
             web_searches: self.web_searches.unwrap_or(0),
             ..TokenUsage::default()
-        })
+        };
+        usage.images = self.images.unwrap_or(0);
+        Some(usage)
     }
 }
 

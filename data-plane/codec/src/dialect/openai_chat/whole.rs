@@ -8,12 +8,14 @@ use super::answer::{self, Form};
 use crate::bridge::{AnswerEdits, Whole};
 use crate::error::Error;
 use crate::json;
+use crate::loss::Losses;
 use crate::patch::Edits;
 use crate::receipt::Pricer;
+use crate::structured::Settled;
 use crate::tap::Tap;
 
 /// Reads and edits a whole answer. With an error in it, the tap says so and the body is left as it is.
-pub(crate) fn pass(body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
+pub(super) fn pass(body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
     let found = answer::read_whole(&body).map_err(|_| Error::AnswerNotJson)?;
     let mut tap = Tap::default();
     if let Some(error) = found.failure(&body) {
@@ -21,16 +23,26 @@ pub(crate) fn pass(body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -
             tap.note_usage(usage, false);
         }
         tap.note_error(error);
-        return Ok(Whole { body: body.into(), tap });
+        return Ok(Whole { body: body.into(), tap, losses: Losses::default(), settled: Settled::Fits });
     }
     found.note(&body, Form::Whole, &mut tap);
     let mut edits = Edits::default();
-    for place in found.models.iter().filter(|place| !json::is_string(place.of(&body), &wanted.public_model)) {
-        edits.replace_with(*place, |out| json::write_string(out, &wanted.public_model));
+    let mut provider = super::provider(wanted).filter(|_| !super::says_provider(&body));
+    for place in found.models.iter() {
+        let provider = provider.take();
+        if provider.is_none() && json::is_string(place.of(&body), &wanted.public_model) {
+            continue;
+        }
+        edits.replace_with(*place, |out| {
+            json::write_string(out, &wanted.public_model);
+            if let Some(provider) = provider {
+                super::write_provider(out, provider);
+            }
+        });
     }
     if let Some(usage) = &found.usage {
         let receipt = pricer.price(&usage.tokens().unwrap_or(TokenUsage::default()));
         usage.patch(&receipt, 0, &mut edits);
     }
-    Ok(Whole { body: edits.apply(&body), tap })
+    Ok(Whole { body: edits.apply(&body), tap, losses: Losses::default(), settled: Settled::Fits })
 }

@@ -7,6 +7,7 @@ mod wish;
 
 use std::rc::Rc;
 
+use codec::Dialect;
 use domain::{
     faults::{Fault, FaultCode},
     keys::Policy,
@@ -30,6 +31,8 @@ const FLOOR: &str = ":floor";
 /// Endpoints in the order in which they are tried. Never empty.
 pub(crate) struct Plan {
     pub lanes: Rc<[Rc<Lane>]>,
+    /// Whether a translation may lose nothing.
+    pub requires_parameters: bool,
     /// The first model that the request names.
     first: Rc<Offer>,
 }
@@ -59,24 +62,34 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
         visit.span.record("otel.name", format!("chat {requested}"));
     }
     let worker = &visit.worker;
-    let first = usable(worker, view, &purse.policy, requested)?;
+    let first = usable((worker, visit.dialect), view, &purse.policy, requested)?;
     let raw = scan.provider.and_then(|span| arrival.body.get(span.start..span.end));
+    let mut requires_parameters = false;
     let lanes = match raw.is_none() && scan.fallbacks.is_empty() && is_calm(worker, &first.lanes) {
         true => first.lanes.clone(),
         false => {
-            let offers = offers(worker, view, &purse.policy, &first, others)?;
-            choose(worker, &offers, &Wish::read(raw)?, &arrival.body)?
+            let offers = offers((worker, visit.dialect), view, &purse.policy, &first, others)?;
+            let wish = Wish::read(raw)?;
+            requires_parameters = wish.require_parameters == Some(true);
+            choose(worker, &offers, &wish, &arrival.body)?
         }
     };
     if lanes.is_empty() {
         return Err(no_endpoints(first.closed.iter().copied()));
     }
-    Ok(Plan { lanes, first })
+    Ok(Plan { lanes, requires_parameters, first })
+}
+
+/// Whether any endpoint of the first model can be asked in the client's dialect. An unknown model and one that the key may
+/// not use are refused.
+pub(super) fn can_be_asked(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival) -> Result<bool, Refusal> {
+    let first = usable((&visit.worker, visit.dialect), view, &purse.policy, arrival.requested())?;
+    Ok(!first.lanes.is_empty())
 }
 
 /// The first model, and those of the others that exist and may be used.
 fn offers<'a>(
-    worker: &Worker,
+    asked: (&Worker, &'static Dialect),
     view: &View,
     policy: &Policy,
     first: &Rc<Offer>,
@@ -88,7 +101,7 @@ fn offers<'a>(
             let message = format!("`models` names more than {MODELS_MOST} models.");
             return Err(Fault::new(FaultCode::InvalidRequest, message).param("models").into());
         }
-        if let Ok(offer) = usable(worker, view, policy, name)
+        if let Ok(offer) = usable(asked, view, policy, name)
             && !offers.iter().any(|known| Rc::ptr_eq(known, &offer))
         {
             offers.push(offer);
@@ -97,9 +110,14 @@ fn offers<'a>(
     Ok(offers)
 }
 
-fn usable(worker: &Worker, view: &View, policy: &Policy, name: &str) -> Result<Rc<Offer>, Refusal> {
+fn usable(
+    (worker, dialect): (&Worker, &'static Dialect),
+    view: &View,
+    policy: &Policy,
+    name: &str,
+) -> Result<Rc<Offer>, Refusal> {
     let name = plain_name(name);
-    let offer = worker.offer(view, name).ok_or_else(|| unknown_model(name))?;
+    let offer = worker.offer(view, dialect, name).ok_or_else(|| unknown_model(name))?;
     let id = offer.entry.model.id.as_str();
     if policy.allows_model(id) {
         return Ok(offer);

@@ -47,7 +47,7 @@ pub(super) async fn rehearse(worker: &Rc<Worker>, speech: &Speech) {
 async fn play(worker: &Rc<Worker>, speech: &Speech) -> io::Result<String> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let stage = Stage::set(worker, listener.local_addr()?).ok_or(io::ErrorKind::Other)?;
-    let understudy = Worker::new(stage.gate, worker.dialect, stage.load).map_err(io::Error::other)?;
+    let understudy = Worker::new(stage.gate, stage.load).map_err(io::Error::other)?;
     let (client, server) = tokio::io::duplex(64 * 1024);
     understudy.load.connected();
     let connection = Connection::accepted(&understudy.alarms, &understudy.timeouts, understudy.load.clone());
@@ -164,9 +164,9 @@ mod tests {
     #[tokio::test]
     async fn whole_chats_are_served_and_nothing_tells_of_them() {
         let local = tokio::task::LocalSet::new();
-        let (gate, dialect) = (Arc::new(gate()), codec::dialect::find("openai-chat").unwrap());
+        let gate = Arc::new(gate());
         let play = async {
-            let worker = Worker::new(gate.clone(), dialect, Arc::default()).unwrap();
+            let worker = Worker::new(gate.clone(), Arc::default()).unwrap();
             let before = gate.metrics.render();
             let answers = play(&worker, &Speech::new(&worker, None)).await.unwrap();
             assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), TIMES * QUESTIONS.len(), "{answers}");

@@ -66,7 +66,7 @@ fn snapshot(worker: &Worker, address: SocketAddr, key: &str) -> Option<Snapshot>
         policy: Policy::default(),
         expires_at: None,
     };
-    let provider = provider(worker, address)?;
+    let provider = provider(address)?;
     let model = model(created_at)?;
     let endpoint = endpoint(&model.id, &provider.id);
     let resources = [
@@ -82,12 +82,12 @@ fn snapshot(worker: &Worker, address: SocketAddr, key: &str) -> Option<Snapshot>
     refusals.is_empty().then_some(snapshot)
 }
 
-fn provider(worker: &Worker, address: SocketAddr) -> Option<Provider> {
+fn provider(address: SocketAddr) -> Option<Provider> {
     Some(Provider {
         id: "rehearsal".parse::<ProviderId>().ok()?,
         name: "Rehearsal".to_owned(),
         base_url: format!("http://{address}/v1"),
-        dialects: vec![worker.dialect.id.parse().ok()?],
+        dialects: vec![codec::dialect::openai_chat::DIALECT.id.parse().ok()?],
         auth: AuthScheme::parse("none").ok()?,
         credential_version: 0,
         regions: Vec::new(),

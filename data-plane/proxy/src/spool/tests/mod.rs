@@ -509,6 +509,7 @@ fn a_message_says_what_the_contract_says() {
         audio_output: u64::MAX,
         images: u64::MAX,
         web_searches: u64::MAX,
+        characters: u64::MAX,
     };
     full.upstream_id = "ä".repeat(200);
     (full.is_byok, full.ttft_ms, full.started_at) = (true, Some(0), Timestamp::from_us(i64::MIN));

@@ -1,17 +1,17 @@
-//! `header:<name>`: the credential alone in a header of that name, as Anthropic (`x-api-key`) and Gemini
-//! (`x-goog-api-key`) ask for.
+//! `header:<name>`: the credential alone in a header of that name, as Anthropic (`x-api-key`), Gemini (`x-goog-api-key`)
+//! and Azure OpenAI (`api-key`) ask for.
 
 use http::{HeaderMap, HeaderName};
-use runtime::Secret;
 
-use super::{Sign, SignError, present, set};
+use super::{Account, Prepared, Sign, SignError, hidden};
 
 pub(super) struct Header;
 
 impl Sign for Header {
-    fn sign(&self, name: Option<&str>, secret: Option<&Secret>, headers: &mut HeaderMap) -> Result<(), SignError> {
-        let name = name.and_then(|name| HeaderName::try_from(name).ok()).ok_or(SignError::Scheme)?;
-        set(headers, name, present(secret)?.expose())
+    fn prepare(&self, account: &Account<'_>) -> Result<Prepared, SignError> {
+        let name = account.argument.and_then(|name| HeaderName::try_from(name).ok()).ok_or(SignError::Scheme)?;
+        let value = hidden(account.secret()?.expose())?;
+        Ok(Prepared::Headers(HeaderMap::from_iter([(name, value)])))
     }
 
     fn accepts(&self, name: Option<&str>) -> bool {

@@ -1,31 +1,98 @@
 //! How requests to a provider are signed: one table of schemes, by the name on the provider's row. A value that goes
-//! into a header is marked sensitive, so that it is never printed. Next room: `client`, which sends.
+//! into a header is marked sensitive, so that it is never printed. What waits for anybody else (a token) runs on the
+//! control runtime; workers find it ready. Next room: `client`, which sends.
 
+mod aws;
 mod bearer;
+mod google;
 mod header;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use codec::Segments;
 use domain::providers::AuthScheme;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use domain::time::Timestamp;
+use http::{HeaderMap, HeaderValue, Method};
 use runtime::Secret;
+
+pub(super) use google::{Exchange, Tokens};
+
+pub use google::Wait;
+
+use super::{Route, Target};
 
 /// One way to sign.
 pub trait Sign: Sync {
-    /// Puts what proves the account into the headers. `argument` is what follows the colon of the scheme's name.
+    /// Makes an account ready to sign with: everything that is the same for all of its requests.
     ///
     /// # Errors
-    /// [`SignError`] when there is no credential or it cannot stand in a header.
-    fn sign(&self, argument: Option<&str>, secret: Option<&Secret>, headers: &mut HeaderMap) -> Result<(), SignError>;
+    /// [`SignError`] when there is no credential or it is not one of this scheme.
+    fn prepare(&self, account: &Account<'_>) -> Result<Prepared, SignError>;
 
     /// Whether the scheme can be used with this argument.
     fn accepts(&self, argument: Option<&str>) -> bool;
+
+    /// Whether it signs with tokens that have to be fetched first.
+    fn needs_token(&self) -> bool {
+        false
+    }
+}
+
+/// Whom to sign for.
+pub struct Account<'a> {
+    /// What follows the colon of the scheme's name.
+    argument: Option<&'a str>,
+    secret: Option<&'a Arc<Secret>>,
+    tokens: &'a Tokens,
+    /// The provider is on this machine, in the clear.
+    is_local: bool,
+}
+
+impl<'a> Account<'a> {
+    fn secret(&self) -> Result<&'a Arc<Secret>, SignError> {
+        self.secret.filter(|secret| !secret.is_empty()).ok_or(SignError::Missing)
+    }
+}
+
+/// What an account signs with.
+pub enum Prepared {
+    /// The same headers on each request.
+    Headers(HeaderMap),
+    /// What depends on the request.
+    Request(SignRequest),
+    /// A token that comes and goes.
+    Token(google::Bearer),
+}
+
+/// Signs one request.
+pub type SignRequest = Box<dyn Fn(&Outgoing<'_>, &mut HeaderMap) -> Result<(), SignError>>;
+
+/// A request as it is about to be sent, for the schemes that sign all of it.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Of the request line.
+    pub method: &'a Method,
+    /// Whose host is asked.
+    pub target: &'a Target,
+    /// Of the request line.
+    pub route: &'a Route,
+    /// All of it.
+    pub body: &'a Segments,
+    /// The time on the wall.
+    pub now: Timestamp,
 }
 
 /// Every scheme under the name that a provider's row calls it by, without the argument.
-pub static SCHEMES: &[(&str, &dyn Sign)] =
-    &[("bearer", &bearer::Bearer), ("header", &header::Header), ("none", &Unsigned)];
+pub static SCHEMES: &[(&str, &dyn Sign)] = &[
+    ("aws-sigv4", &aws::Aws),
+    ("bearer", &bearer::Bearer),
+    ("google-service-account", &google::ServiceAccount),
+    ("header", &header::Header),
+    ("none", &Unsigned),
+];
 
 /// Why a request cannot be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,16 +103,28 @@ pub enum SignError {
     /// The provider's credential is not here.
     #[error("the provider's credential is not here")]
     Missing,
-    /// The credential holds bytes that no header may hold.
-    #[error("the provider's credential cannot stand in a header")]
+    /// The credential is not one of the scheme, or holds bytes that no header may hold.
+    #[error("the provider's credential is malformed")]
     Malformed,
+    /// The credential says that it is for a region other than the row's.
+    #[error("the provider's credential is for another region")]
+    Region,
+    /// The scheme signs the whole request and was shown none.
+    #[error("the provider's auth scheme signs whole requests")]
+    NeedsRequest,
+    /// The first access token is on its way.
+    #[error("the provider's access token is not here yet")]
+    Unready,
+    /// There is no access token to be had.
+    #[error("no access token for the provider can be had")]
+    Token,
 }
 
 struct Unsigned;
 
 impl Sign for Unsigned {
-    fn sign(&self, _: Option<&str>, _: Option<&Secret>, _: &mut HeaderMap) -> Result<(), SignError> {
-        Ok(())
+    fn prepare(&self, _: &Account<'_>) -> Result<Prepared, SignError> {
+        Ok(Prepared::Headers(HeaderMap::new()))
     }
 
     fn accepts(&self, argument: Option<&str>) -> bool {
@@ -67,126 +146,116 @@ pub fn knows(scheme: &AuthScheme) -> bool {
     find(scheme).is_some()
 }
 
-/// Signs for one provider, on one worker. Remembers what it signed with last: what a scheme makes of a credential is the
+/// Signs for one provider, on one worker. Remembers what it made of the credential that it signed with last: that is the
 /// same for every request, and a copy for each would lie about in memory that nobody wipes.
 pub struct Signer {
     scheme: &'static dyn Sign,
     argument: Option<Box<str>>,
-    last: RefCell<Option<Signed>>,
+    tokens: Tokens,
+    is_local: bool,
+    ready: RefCell<Option<Ready>>,
 }
 
-struct Signed {
-    secret: Option<Arc<Secret>>,
-    headers: HeaderMap,
+struct Ready {
+    /// Weak, so that a credential nobody else knows any more is wiped. Its place is not used again while this is here.
+    secret: Option<Weak<Secret>>,
+    prepared: Prepared,
 }
 
 impl Signer {
-    /// The signer of a provider's row; none when this build does not know the scheme.
+    /// A signer without access to tokens.
+    #[cfg(test)]
     pub fn of(scheme: &AuthScheme) -> Option<Signer> {
-        let (scheme, argument) = find(scheme)?;
-        Some(Signer { scheme, argument: argument.map(Box::from), last: RefCell::default() })
+        Signer::with(scheme, Tokens::default(), false)
     }
 
-    /// Signs a request, in place of what its headers say about accounts.
+    pub(super) fn with(scheme: &AuthScheme, tokens: Tokens, is_local: bool) -> Option<Signer> {
+        let (scheme, argument) = find(scheme)?;
+        Some(Signer { scheme, argument: argument.map(Box::from), tokens, is_local, ready: RefCell::default() })
+    }
+
+    /// Signs a request, in place of what its headers say about accounts. To be called when all of them are there.
     ///
     /// # Errors
     /// [`SignError`]; the headers are then unchanged.
-    pub fn sign(&self, secret: Option<&Arc<Secret>>, headers: &mut HeaderMap) -> Result<(), SignError> {
-        let mut last = self.last.borrow_mut();
-        let signed = match last.take().filter(|signed| is_same(signed.secret.as_ref(), secret)) {
-            Some(signed) => signed,
-            None => {
-                let mut headers = HeaderMap::new();
-                self.scheme.sign(self.argument.as_deref(), secret.map(AsRef::as_ref), &mut headers)?;
-                Signed { secret: secret.cloned(), headers }
-            }
-        };
-        for (name, value) in &signed.headers {
-            headers.insert(name, value.clone());
+    pub fn sign(
+        &self,
+        secret: Option<&Arc<Secret>>,
+        outgoing: &Outgoing<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), SignError> {
+        self.put(secret, Some(outgoing), headers)
+    }
+
+    /// The same where the scheme does not look at requests.
+    #[cfg(test)]
+    pub fn sign_blindly(&self, secret: Option<&Arc<Secret>>, headers: &mut HeaderMap) -> Result<(), SignError> {
+        self.put(secret, None, headers)
+    }
+
+    /// What has to be waited for before signing: the first token of an account. None in all other cases, also where signing
+    /// will fail.
+    pub fn wait(&self, secret: Option<&Arc<Secret>>) -> Option<Wait> {
+        if !self.scheme.needs_token() {
+            return None;
         }
-        *last = Some(signed);
-        Ok(())
+        let mut ready = self.ready.borrow_mut();
+        match &self.prepared(&mut ready, secret).ok()?.prepared {
+            Prepared::Token(token) => token.wait(),
+            _ => None,
+        }
+    }
+
+    fn put(
+        &self,
+        secret: Option<&Arc<Secret>>,
+        outgoing: Option<&Outgoing<'_>>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), SignError> {
+        let mut ready = self.ready.borrow_mut();
+        match &mut self.prepared(&mut ready, secret)?.prepared {
+            Prepared::Headers(made) => {
+                for (name, value) in &*made {
+                    headers.insert(name, value.clone());
+                }
+                Ok(())
+            }
+            Prepared::Request(sign) => sign(outgoing.ok_or(SignError::NeedsRequest)?, headers),
+            Prepared::Token(token) => token.put(headers),
+        }
+    }
+
+    fn prepared<'a>(
+        &self,
+        ready: &'a mut Option<Ready>,
+        secret: Option<&Arc<Secret>>,
+    ) -> Result<&'a mut Ready, SignError> {
+        if ready.as_ref().is_some_and(|ready| !is_same(ready.secret.as_ref(), secret)) {
+            *ready = None;
+        }
+        match ready {
+            Some(ready) => Ok(ready),
+            ready => {
+                let (argument, tokens) = (self.argument.as_deref(), &self.tokens);
+                let account = Account { argument, secret, tokens, is_local: self.is_local };
+                let prepared = self.scheme.prepare(&account)?;
+                Ok(ready.insert(Ready { secret: secret.map(Arc::downgrade), prepared }))
+            }
+        }
     }
 }
 
-fn is_same(one: Option<&Arc<Secret>>, other: Option<&Arc<Secret>>) -> bool {
+fn is_same(one: Option<&Weak<Secret>>, other: Option<&Arc<Secret>>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (Some(one), Some(other)) => std::ptr::eq(one.as_ptr(), Arc::as_ptr(other)),
         (None, None) => true,
         _ => false,
     }
 }
 
-/// Sets a header that is never printed, in place of any other with its name.
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), SignError> {
+/// The value of a header that is never printed.
+fn hidden(value: &[u8]) -> Result<HeaderValue, SignError> {
     let mut value = HeaderValue::from_bytes(value).map_err(|_| SignError::Malformed)?;
     value.set_sensitive(true);
-    headers.insert(name, value);
-    Ok(())
-}
-
-fn present(secret: Option<&Secret>) -> Result<&Secret, SignError> {
-    secret.filter(|secret| !secret.is_empty()).ok_or(SignError::Missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signed(scheme: &str, secret: Option<&str>) -> Result<HeaderMap, SignError> {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-api-key", HeaderValue::from_static("the client's own"));
-        let secret = secret.map(Secret::from).map(Arc::new);
-        let signer = Signer::of(&AuthScheme(scheme.into())).ok_or(SignError::Scheme)?;
-        signer.sign(secret.as_ref(), &mut headers).map(|()| headers)
-    }
-
-    #[test]
-    fn a_new_credential_is_used_at_once_and_one_that_is_gone_no_more() {
-        let signer = Signer::of(&AuthScheme("bearer".into())).unwrap();
-        let signed = |secret: Option<&Arc<Secret>>| {
-            let mut headers = HeaderMap::new();
-            signer.sign(secret, &mut headers).map(|()| headers["authorization"].to_str().unwrap().to_owned())
-        };
-        let (old, new) = (Arc::new(Secret::from("old")), Arc::new(Secret::from("new")));
-        for (secret, expected) in [
-            (Some(&old), Ok("Bearer old")),
-            (Some(&old), Ok("Bearer old")),
-            (Some(&new), Ok("Bearer new")),
-            (None, Err(SignError::Missing)),
-            (Some(&new), Ok("Bearer new")),
-        ] {
-            assert_eq!(signed(secret), expected.map(str::to_owned));
-        }
-    }
-
-    #[test]
-    fn each_scheme_puts_the_credential_where_it_belongs_and_hides_it() {
-        let bearer = signed("bearer", Some("canary-1")).unwrap();
-        assert_eq!(bearer["authorization"], "Bearer canary-1");
-        let header = signed("header:x-api-key", Some("canary-2")).unwrap();
-        assert_eq!(header.get_all("x-api-key").iter().count(), 1);
-        assert_eq!(header["x-api-key"], "canary-2");
-        assert!(!format!("{bearer:?}{header:?}").contains("canary"));
-        assert!(signed("none", None).unwrap().get("authorization").is_none());
-    }
-
-    #[test]
-    fn what_cannot_be_signed_is_refused_and_leaves_the_headers_alone() {
-        assert_eq!(signed("bearer", None).unwrap_err(), SignError::Missing);
-        assert_eq!(signed("bearer", Some("")).unwrap_err(), SignError::Missing);
-        assert_eq!(signed("bearer", Some("two\nlines")).unwrap_err(), SignError::Malformed);
-        assert_eq!(signed("sigv4", Some("x")).unwrap_err(), SignError::Scheme);
-        for (scheme, known) in [
-            ("bearer", true),
-            ("none", true),
-            ("header:x-goog-api-key", true),
-            ("header:", false),
-            ("bearer:x", false),
-            ("header", false),
-            ("magic", false),
-        ] {
-            assert_eq!(knows(&AuthScheme(scheme.into())), known, "{scheme}");
-        }
-    }
+    Ok(value)
 }

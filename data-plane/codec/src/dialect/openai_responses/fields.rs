@@ -1,0 +1,59 @@
+//! The request fields that the gateway acts on. Everything else is the provider's business and passes untouched.
+
+use crate::scan::{ActedOn, Fields, Meaning};
+
+const fn theirs(name: &'static str, meaning: Meaning) -> ActedOn {
+    ActedOn { name, meaning, own: false }
+}
+
+const fn ours(name: &'static str, meaning: Meaning) -> ActedOn {
+    ActedOn { name, meaning, own: true }
+}
+
+/// The table. Of the gateway's own fields this API defines none; `usage` is ours only as far as `include`.
+pub static FIELDS: &Fields = &[
+    theirs("model", Meaning::Model),
+    theirs("input", Meaning::Input),
+    theirs("stream", Meaning::Stream),
+    theirs("max_output_tokens", Meaning::MaxTokens),
+    theirs("store", Meaning::Store),
+    theirs(
+        "previous_response_id",
+        Meaning::Refused(
+            "`previous_response_id` is not supported, as answers are not stored here: send the whole conversation in `input`",
+        ),
+    ),
+    theirs(
+        "conversation",
+        Meaning::Refused(
+            "`conversation` is not supported, as nothing is stored here: send the whole conversation in `input`",
+        ),
+    ),
+    theirs(
+        "background",
+        Meaning::Refused("`background` is not supported, as answers are not stored here: wait for it or stream it"),
+    ),
+    theirs("usage", Meaning::Usage),
+    theirs("text", Meaning::Format),
+    ours("provider", Meaning::Provider),
+    ours("models", Meaning::Fallbacks),
+    ours("provider_preferences", Meaning::Own),
+    ours("fallbacks", Meaning::Own),
+    ours("route", Meaning::Own),
+    ours("transforms", Meaning::Own),
+    ours("plugins", Meaning::Own),
+    ours("preset", Meaning::Own),
+    ours("session_id", Meaning::Own),
+    ours("trace", Meaning::Own),
+    ours("tags", Meaning::Own),
+    ours("priority", Meaning::Own),
+    ours("timeout", Meaning::Own),
+    ours("debug", Meaning::Own),
+    ours("include_reasoning", Meaning::Own),
+    ours("providerOptions", Meaning::Own),
+];
+
+/// Whether a field is acted on, and so has been dealt with before a request is translated.
+pub(super) fn is_known(name: &str) -> bool {
+    FIELDS.iter().any(|field| field.name == name)
+}
