@@ -171,7 +171,7 @@ impl Bridge {
         };
         let watch = edits.expected.clone().zip(self.provider.egress);
         let watch = watch.map(|(expected, egress)| Box::new(Watch::new(egress, expected)));
-        StreamPass { pass, watch, is_broken: false }
+        StreamPass { pass, watch, is_broken: false, sequence: 0 }
     }
 
     /// A whole answer as the client gets it.
@@ -209,6 +209,8 @@ pub struct StreamPass {
     /// Reads along where something was promised about the answer's text.
     watch: Option<Box<Watch>>,
     is_broken: bool,
+    /// The number of the next event, after those that the client was given.
+    sequence: u64,
 }
 
 impl StreamPass {
@@ -222,7 +224,16 @@ impl StreamPass {
         self.is_broken = self.watch.as_mut().is_some_and(|watch| watch.breaks(&chunk));
         let out = self.pass.push(chunk, pricer);
         // What says that the answer ended well must not reach the client: it has not.
-        if self.is_broken { Bytes::new() } else { out }
+        if self.is_broken {
+            return Bytes::new();
+        }
+        self.sequence = self.pass.tap().sequence();
+        out
+    }
+
+    /// The number that an event behind those given so far has, in dialects that count them: an error of ours goes on there.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// What is known so far.
@@ -239,9 +250,10 @@ impl StreamPass {
     /// the stream ended. Call it once.
     pub fn end(&mut self, pricer: &mut dyn Pricer) -> (Bytes, StreamEnd) {
         let (rest, end) = self.pass.end(pricer);
-        match self.is_broken {
-            true => (Bytes::new(), StreamEnd::Broken),
-            false => (rest, end),
+        if self.is_broken {
+            return (Bytes::new(), StreamEnd::Broken);
         }
+        self.sequence = self.pass.tap().sequence();
+        (rest, end)
     }
 }

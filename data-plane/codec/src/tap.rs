@@ -98,7 +98,7 @@ impl Tap {
     }
 
     /// The number that the next event for the client has, in dialects that number them.
-    pub fn sequence(&self) -> u64 {
+    pub(crate) fn sequence(&self) -> u64 {
         self.sequence
     }
 

@@ -13,6 +13,8 @@ pub struct Stamps {
     finder: memmem::Finder<'static>,
     /// What a line has in it when the stream is done.
     end: memmem::Finder<'static>,
+    /// What a line has in it that tells the whole text once more.
+    repeats: memmem::Finder<'static>,
     /// The beginning of a line whose end has not arrived.
     cut: Vec<u8>,
     done: bool,
@@ -20,8 +22,8 @@ pub struct Stamps {
 
 impl Stamps {
     pub fn of(family: Family) -> Self {
-        let end = memmem::Finder::new(family.done());
-        Self { finder: memmem::Finder::new(b"\"t="), end, cut: Vec::new(), done: false }
+        let (end, repeats) = (memmem::Finder::new(family.done()), memmem::Finder::new(b".done\""));
+        Self { finder: memmem::Finder::new(b"\"t="), end, repeats, cut: Vec::new(), done: false }
     }
 
     /// Calls `seen` with the nanosecond at which each chunk in `data` left the mock.
@@ -48,13 +50,13 @@ impl Stamps {
     }
 
     fn line(&mut self, line: &[u8], seen: &mut impl FnMut(u64)) {
-        if let Some(at) = self.finder.find(line) {
+        if self.end.find(line).is_some() {
+            self.done = true;
+        } else if let Some(at) = self.finder.find(line).filter(|_| self.repeats.find(line).is_none()) {
             let from = at + self.finder.needle().len();
             if let Some(stamp) = line.get(from..from + STAMP_DIGITS).and_then(number) {
                 seen(stamp);
             }
-        } else if self.end.find(line).is_some() {
-            self.done = true;
         }
     }
 }
@@ -79,6 +81,16 @@ mod tests {
             stamps.read(second, |stamp| seen.push(stamp));
             assert_eq!((seen, stamps.done()), (vec![12, 345], true), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_text_that_is_told_once_more_at_the_end_is_no_chunk() {
+        let stream = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"t=000000000000000012 \"}\n\n\
+                      data: {\"type\":\"response.output_text.done\",\"text\":\"t=000000000000000012 \"}\n\n\
+                      data: {\"type\":\"response.completed\",\"text\":\"t=000000000000000012 \"}\n\n";
+        let (mut stamps, mut seen) = (Stamps::of(Family::Responses), 0);
+        stamps.read(stream.as_bytes(), |_| seen += 1);
+        assert_eq!((seen, stamps.done()), (1, true));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 
-import { City, areResults, areThoughts, base, embedder, hello, isCity, isEcho, isEchoWithImage, keys, load, models } from './harness.mjs';
+import { City, areResults, areThoughts, base, embedder, geminiEmbedder, hello, isCity, isEcho, isEchoWithImage, keys, load, models } from './harness.mjs';
 import { oneCity, png, providerFails, run, slowly, twoCities, twoSteps, unknown, wasLeft, weather, z } from './harness.mjs';
 
 const ai = load('ai');
@@ -48,7 +48,7 @@ const providers = [
 ];
 const embedders = [
   { title: 'openai', model: createOpenAI(at('/v1', keys.good)).textEmbeddingModel(embedder) },
-  { title: 'google', model: createGoogleGenerativeAI(at('/v1beta', keys.good)).textEmbeddingModel(embedder) },
+  { title: 'google', model: createGoogleGenerativeAI(at('/v1beta', keys.good)).textEmbeddingModel(geminiEmbedder) },
   { title: 'openrouter', model: createOpenRouter(at('/api/v1', keys.good)).textEmbeddingModel(embedder) },
 ];
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 
-import { City, areResults, areThoughts, base, embedder, hello, isCity, isEcho, isEchoWithImage, keys, load, models } from './harness.mjs';
+import { City, areResults, areThoughts, base, geminiEmbedder, hello, isCity, isEcho, isEchoWithImage, keys, load, models } from './harness.mjs';
 import { oneCity, pngBase64, providerFails, raised, run, slowly, twoCities, twoSteps, unknown, wasLeft } from './harness.mjs';
 import { weather, weatherSchema, z } from './harness.mjs';
 
@@ -181,7 +181,7 @@ const promises = {
 
 const others = {
   async textsAreEmbedded() {
-    const embed = async (contents) => (await client().models.embedContent({ model: embedder, contents })).embeddings;
+    const embed = async (contents) => (await client().models.embedContent({ model: geminiEmbedder, contents })).embeddings;
     const [one, two] = await embed(['one', 'two']);
     const [again] = await embed('two');
     assert.ok(one.values.length > 1);

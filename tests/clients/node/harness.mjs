@@ -17,6 +17,8 @@ export const base = process.env.TOLLGATE_BASE_URL;
 export const keys = JSON.parse(process.env.TOLLGATE_KEYS);
 export const models = JSON.parse(process.env.TOLLGATE_MODELS);
 export const embedder = 'strict/embed';
+// Embeddings are not translated: Google's clients ask a model behind their own dialect.
+export const geminiEmbedder = 'strict/embed-gemini';
 export const unknown = 'strict/missing';
 
 export const hello = 'Hello there';

@@ -7,7 +7,7 @@ from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
 
-from harness import BASE, EMBEDDER, HELLO, KEY, MODELS, PNG, SLOWLY, TWO_CITIES, TWO_STEPS, UNKNOWN, WEATHER
+from harness import BASE, GEMINI_EMBEDDER, HELLO, KEY, MODELS, PNG, SLOWLY, TWO_CITIES, TWO_STEPS, UNKNOWN, WEATHER
 from harness import WEATHER_SCHEMA, are_results, are_thoughts, is_echo, is_echo_with_image, promise, provider_fails
 from harness import raised, run, was_left, weather
 
@@ -200,8 +200,10 @@ def an_image_is_seen(model):
 @promise()
 def texts_are_embedded():
     with client() as google:
-        answer = google.models.embed_content(model=EMBEDDER, contents=["one", "two"])
-        again = google.models.embed_content(model=EMBEDDER, contents="two")
+        # Bare texts would be the parts of one content.
+        contents = [types.Content(role="user", parts=[types.Part.from_text(text=text)]) for text in ("one", "two")]
+        answer = google.models.embed_content(model=GEMINI_EMBEDDER, contents=contents)
+        again = google.models.embed_content(model=GEMINI_EMBEDDER, contents="two")
     assert len(answer.embeddings) == 2 and len(answer.embeddings[0].values) > 1, answer
     assert again.embeddings[0].values == answer.embeddings[1].values != answer.embeddings[0].values
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from harness import (
     BASE,
     EMBEDDER,
+    GEMINI_EMBEDDER,
     HELLO,
     KEY,
     LastRequest,
@@ -199,7 +200,7 @@ def texts_are_embedded():
     openai = OpenAIEmbeddings(
         model=EMBEDDER, base_url=f"{BASE}/v1", api_key=KEY, check_embedding_ctx_length=False, max_retries=0
     )
-    gemini = GoogleGenerativeAIEmbeddings(model=EMBEDDER, base_url=BASE, api_key=KEY)
+    gemini = GoogleGenerativeAIEmbeddings(model=GEMINI_EMBEDDER, base_url=BASE, api_key=KEY)
     for embeddings in [openai, gemini]:
         one, two = embeddings.embed_documents(["one", "two"])
         assert len(one) > 1 and one != two and embeddings.embed_query("two") == two, (one, two)

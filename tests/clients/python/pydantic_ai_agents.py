@@ -31,7 +31,8 @@ from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openrouter import OpenRouterProvider
 
-from harness import BASE, EMBEDDER, HELLO, KEY, LastRequest, MODELS, PNG, SLOWLY, TWO_CITIES, TWO_STEPS, UNKNOWN
+from harness import BASE, EMBEDDER, GEMINI_EMBEDDER, HELLO, KEY, LastRequest, MODELS, PNG, SLOWLY, TWO_CITIES
+from harness import TWO_STEPS, UNKNOWN
 from harness import WEATHER, are_results, are_thoughts, is_echo, is_echo_with_image, promise, provider_fails, raised
 from harness import run, was_left, weather
 
@@ -88,6 +89,14 @@ FAMILIES = list(THINKING)
 for family in FAMILIES:
     family.name = family.__name__
 SETTINGS = {"max_tokens": 4000, "max_retries": 0, "timeout": 30}
+
+
+def is_passed_through(family, model, *_):
+    """OpenRouterModel takes no answer that does not say which provider gave it; within one API family answers stay as
+    their providers wrote them, and those do not. For such models there is OpenAIChatModel."""
+    return family is openrouter and model == "strict/openai-chat"
+
+
 SHAPES = [ToolOutput, NativeOutput]
 for shape in SHAPES:
     shape.name = shape.__name__
@@ -112,7 +121,7 @@ def calls_of(result):
     return [part for message in result.new_messages() for part in message.parts if isinstance(part, ToolCallPart)]
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def a_conversation_is_answered(family, model):
     talker = agent(family(model), instructions="Be brief.")
     first = talker.run_sync("First")
@@ -122,7 +131,7 @@ def a_conversation_is_answered(family, model):
     assert second.usage.input_tokens > 0 and second.usage.output_tokens > 0, second.usage
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def a_stream_says_the_same_as_the_whole_answer(family, model):
     async def streamed():
         async with agent(family(model)).run_stream(HELLO) as result:
@@ -134,7 +143,7 @@ def a_stream_says_the_same_as_the_whole_answer(family, model):
     assert usage.output_tokens > 0, usage
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def tools_are_called_until_there_is_an_answer(family, model):
     for text, cities, requests in [
         (WEATHER, ["Paris"], 2),
@@ -148,7 +157,7 @@ def tools_are_called_until_there_is_an_answer(family, model):
         are_results(result.output, *cities)
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def tool_calls_stream(family, model):
     asked = []
 
@@ -160,7 +169,7 @@ def tool_calls_stream(family, model):
     assert sorted(asked) == ["Oslo", "Paris"], asked
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def a_conversation_with_tools_and_thoughts_goes_on(family, model):
     thinker = agent(family(model), [], model_settings={**SETTINGS, **THINKING[family]})
     first = thinker.run_sync(TWO_STEPS)
@@ -174,13 +183,13 @@ def a_conversation_with_tools_and_thoughts_goes_on(family, model):
     are_results(thinker.run_sync(TWO_CITIES, message_history=history).output, "Paris", "Oslo")
 
 
-@promise(FAMILIES, MODELS, SHAPES)
+@promise(FAMILIES, MODELS, SHAPES, unless=is_passed_through)
 def an_answer_has_the_shape_that_was_asked_for(family, model, shape):
     result = agent(family(model), output_type=shape(City)).run_sync("Tell me about Paris")
     assert isinstance(result.output, City), result
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def an_image_is_seen(family, model):
     image = BinaryContent(PNG, media_type="image/png")
     is_echo_with_image(agent(family(model)).run_sync([HELLO, image]).output)
@@ -189,7 +198,7 @@ def an_image_is_seen(family, model):
 @promise()
 def texts_are_embedded():
     openai = OpenAIEmbeddingModel(EMBEDDER, provider=OpenAIProvider(base_url=f"{BASE}/v1", api_key=KEY))
-    gemini = GoogleEmbeddingModel(EMBEDDER, provider=GoogleProvider(base_url=BASE, api_key=KEY))
+    gemini = GoogleEmbeddingModel(GEMINI_EMBEDDER, provider=GoogleProvider(base_url=BASE, api_key=KEY))
     for model in [openai, gemini]:
         result = Embedder(model).embed_documents_sync(["one", "two", "one"])
         one, two, again = result.embeddings
@@ -200,7 +209,7 @@ def refused(family, model, text, key=KEY):
     return raised(ModelHTTPError, lambda: agent(family(model, key)).run_sync(text), is_exact=False)
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def a_wrong_key_is_refused(family, model):
     assert refused(family, model, HELLO, "nonsense").status_code == 401
 
@@ -210,14 +219,14 @@ def a_model_that_is_not_there_is_not_found(family):
     assert refused(family, UNKNOWN, HELLO).status_code == 404
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def the_providers_failures_are_known(family, model):
     assert refused(family, model, provider_fails(429)).status_code == 429
     assert refused(family, model, provider_fails(500)).status_code in (500, 502)
     assert refused(family, model, provider_fails(400)).status_code == 400
 
 
-@promise(FAMILIES, MODELS)
+@promise(FAMILIES, MODELS, unless=is_passed_through)
 def who_leaves_in_the_middle_is_noticed(family, model):
     async def leaves():
         first = asyncio.Event()

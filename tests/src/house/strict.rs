@@ -90,12 +90,13 @@ const fn row(
 const ALL: &str = r#""text", "image", "file", "audio", "video""#;
 const TEXT: &str = r#""text""#;
 
-const MODELS: [Row; 11] = [
+const MODELS: [Row; 12] = [
     row("strict/openai-chat", "strict-chat", "strict-chat-1", "openai-chat", [ALL, TEXT]),
     row("strict/openai-responses", "strict-responses", "strict-responses-1", "openai-responses", [ALL, TEXT]),
     row("strict/anthropic", "strict-anthropic", "claude-strict-1", "anthropic", [ALL, TEXT]),
     row("strict/gemini", "strict-gemini", "gemini-strict-3", "gemini", [ALL, TEXT]),
     row("strict/embed", "strict-embed", "strict-embed-1", "openai-embeddings", [TEXT, r#""embeddings""#]),
+    row("strict/embed-gemini", "strict-gemini", "gemini-strict-embed-1", "gemini", [TEXT, r#""embeddings""#]),
     row("strict/image", "strict-image", "strict-image-1", "openai-images", [r#""text", "image""#, r#""image""#]),
     row("strict/speech", "strict-audio", "strict-speech-1", "openai-audio", [TEXT, r#""audio""#]),
     row("strict/transcribe", "strict-audio", "strict-transcribe-1", "openai-audio", [r#""audio""#, TEXT]),

@@ -8,7 +8,7 @@
 
 use crate::dialect::tasks::Form;
 use crate::error::{BodyFault, BodyFaultKind};
-use crate::json::{self, Cursor, Flaw, FlawKind, Kind, MAX_DEPTH, Nothing, Span, Text, Watch};
+use crate::json::{self, Cursor, Flaw, FlawKind, Kind, MAX_DEPTH, Nothing, Span, Tape, Text, Watch};
 
 /// Most alternatives that one request may name.
 const MAX_FALLBACKS: usize = 64;
@@ -57,6 +57,8 @@ pub enum Meaning {
     Contents,
     /// Text or array, neither empty: what is asked, where a bare text will do.
     Input,
+    /// The same, where items of one type are refused, for the reason that is given.
+    Items { refused: &'static str, why: &'static str },
     /// Object: `maxOutputTokens` and `candidateCount` in it.
     GenerationConfig,
     /// Anything: what shape the answer's text is to have stands in it.
@@ -218,6 +220,17 @@ fn fault(kind: BodyFaultKind, param: &str, message: String) -> Stop {
     Stop::Fault(Box::new(BodyFault { kind, param: Some(param.to_owned()), message }))
 }
 
+fn is_conversation(meaning: Meaning) -> bool {
+    matches!(meaning, Meaning::Messages | Meaning::Contents | Meaning::Input | Meaning::Items { .. })
+}
+
+/// The place of the first item of this type in a list of them. Only lists that have the word anywhere are read again.
+fn item_of_type(items: &[u8], word: &str) -> Option<usize> {
+    memchr::memmem::find(items, word.as_bytes())?;
+    let mut tape = Tape::default();
+    tape.read(items).ok()?.items().position(|item| item.get("type").is_some_and(|kind| kind.is_text(word)))
+}
+
 fn wrong_type(param: &str, expected: &str) -> Stop {
     fault(BodyFaultKind::WrongType, param, format!("`{param}` must be {expected}"))
 }
@@ -297,7 +310,7 @@ impl<'a> Pass<'a> {
         for acted in self.table {
             let missing = match acted.meaning {
                 Meaning::Model => self.scan.model.is_none() && self.scan.fallbacks.is_empty(),
-                Meaning::Messages | Meaning::Contents | Meaning::Input => self.scan.messages == 0,
+                meaning if is_conversation(meaning) => self.scan.messages == 0,
                 _ => false,
             };
             if missing {
@@ -338,7 +351,7 @@ impl<'a> Pass<'a> {
     /// Reads one value by its meaning. Null is the same as absent everywhere but for the model and the messages.
     fn value(&mut self, acted: &ActedOn, kind: Kind) -> Result<(Option<Member>, bool), Stop> {
         let name = acted.name;
-        let required = matches!(acted.meaning, Meaning::Model | Meaning::Messages | Meaning::Contents | Meaning::Input);
+        let required = acted.meaning == Meaning::Model || is_conversation(acted.meaning);
         if kind == Kind::Null && !required {
             self.cursor.pass()?;
             return Ok((None, false));
@@ -372,11 +385,20 @@ impl<'a> Pass<'a> {
             Meaning::Messages => self.messages(name, kind)?,
             Meaning::Contents if kind == Kind::Object => self.only_message()?,
             Meaning::Contents => self.messages(name, kind)?,
-            Meaning::Input if kind == Kind::String => {
+            Meaning::Input | Meaning::Items { .. } if kind == Kind::String => {
                 self.scan.characters = count(self.text(name, kind)?.chars().count());
                 self.scan.messages = 1;
             }
             Meaning::Input => self.messages(name, kind)?,
+            Meaning::Items { refused, why } => {
+                let start = self.cursor.position();
+                self.messages(name, kind)?;
+                let items = self.body.get(start..self.cursor.position()).unwrap_or_default();
+                if let Some(at) = item_of_type(items, refused) {
+                    let message = format!("`{name}[{at}]`: {why}");
+                    return Err(fault(BodyFaultKind::Unsupported, &format!("{name}[{at}]"), message));
+                }
+            }
             Meaning::Format => {
                 self.cursor.pass()?;
                 self.scan.has_format = kind == Kind::Object;

@@ -238,7 +238,7 @@ impl Relay {
             created: tap.created(),
             framing: self.visit.framing,
             is_first: !self.visit.has_begun(),
-            sequence: tap.sequence(),
+            sequence: self.pass.sequence(),
         };
         let event = answer::in_band(&self.visit, refusal, &place);
         self.queue.push_back(event);

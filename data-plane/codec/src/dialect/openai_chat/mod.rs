@@ -31,7 +31,7 @@ use crate::bridge::{AnswerEdits, RequestEdits, Whole};
 use crate::error::Error;
 use crate::fault::Surface;
 use crate::frame::sse;
-use crate::json::{self, Cursor, NewText, Span};
+use crate::json::{Cursor, Span};
 use crate::patch::{Edits, Segments};
 use crate::receipt::{Pricer, Receipt};
 use crate::same::EventPass;
@@ -64,21 +64,11 @@ pub(in crate::dialect) fn write_cost(body: &[u8], place: Span, receipt: &Receipt
     }
 }
 
-/// Who answered, for OpenRouter's clients: some refuse an answer, or a piece of one, that does not say.
+/// Who answered, for OpenRouter's clients: some refuse an answer, or a piece of one, that does not say. Only where the
+/// answer is written anew; one that passes stays as its provider wrote it.
 fn provider(wanted: &AnswerEdits) -> Option<&str> {
     let is_told = wanted.surface == Surface::ApiV1 && !wanted.provider.is_empty();
     is_told.then_some(&*wanted.provider)
-}
-
-/// Puts the field in behind another one.
-fn write_provider(out: &mut NewText, provider: &str) {
-    out.extend_from_slice(b",\"provider\":");
-    json::write_string(out, provider);
-}
-
-/// Whether an answer, or a piece of one, may have the field already. Within texts its quotes are escaped.
-fn says_provider(body: &[u8]) -> bool {
-    memchr::memmem::find(body, b"\"provider\"").is_some()
 }
 
 /// From the dialect to itself.

@@ -16,8 +16,6 @@ use crate::tap::Tap;
 pub(super) struct Reading {
     /// The public model name as JSON.
     model: Box<[u8]>,
-    /// The same with who answered behind it, for clients that want to know.
-    told: Option<Box<[u8]>>,
     wants_usage: bool,
     head: Head,
 }
@@ -26,12 +24,7 @@ impl Reading {
     pub fn new(edits: &AnswerEdits) -> Self {
         let mut model = NewText::new();
         json::write_string(&mut model, &edits.public_model);
-        let told = super::provider(edits).map(|provider| {
-            let mut told = model.clone();
-            super::write_provider(&mut told, provider);
-            told.as_slice().into()
-        });
-        Reading { model: model.as_slice().into(), told, wants_usage: edits.wants_usage, head: Head::default() }
+        Reading { model: model.as_slice().into(), wants_usage: edits.wants_usage, head: Head::default() }
     }
 }
 
@@ -52,13 +45,8 @@ impl ReadEvents for Reading {
         if found.is_usage_only() && !self.wants_usage {
             return Verdict::Drop;
         }
-        let mut told = self.told.as_deref().filter(|_| !super::says_provider(data));
-        for model in found.models.iter() {
-            match told.take() {
-                Some(told) => notes.edits.replace(model.behind(base), told),
-                None if model.of(data) == &*self.model => {}
-                None => notes.edits.replace(model.behind(base), &self.model),
-            }
+        for model in found.models.iter().filter(|model| model.of(data) != &*self.model) {
+            notes.edits.replace(model.behind(base), &self.model);
         }
         if let Some(usage) = found.usage.as_ref().filter(|usage| is_final || usage.has_cost()) {
             let receipt = notes.pricer.price(&usage.tokens().unwrap_or(TokenUsage::default()));

@@ -27,18 +27,10 @@ pub(super) fn pass(body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -
     }
     found.note(&body, Form::Whole, &mut tap);
     let mut edits = Edits::default();
-    let mut provider = super::provider(wanted).filter(|_| !super::says_provider(&body));
     for place in found.models.iter() {
-        let provider = provider.take();
-        if provider.is_none() && json::is_string(place.of(&body), &wanted.public_model) {
-            continue;
+        if !json::is_string(place.of(&body), &wanted.public_model) {
+            edits.replace_with(*place, |out| json::write_string(out, &wanted.public_model));
         }
-        edits.replace_with(*place, |out| {
-            json::write_string(out, &wanted.public_model);
-            if let Some(provider) = provider {
-                super::write_provider(out, provider);
-            }
-        });
     }
     if let Some(usage) = &found.usage {
         let receipt = pricer.price(&usage.tokens().unwrap_or(TokenUsage::default()));

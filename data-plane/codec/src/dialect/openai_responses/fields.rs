@@ -1,5 +1,6 @@
 //! The request fields that the gateway acts on. Everything else is the provider's business and passes untouched.
 
+use super::{NO_REFERENCES, item};
 use crate::scan::{ActedOn, Fields, Meaning};
 
 const fn theirs(name: &'static str, meaning: Meaning) -> ActedOn {
@@ -13,7 +14,7 @@ const fn ours(name: &'static str, meaning: Meaning) -> ActedOn {
 /// The table. Of the gateway's own fields this API defines none; `usage` is ours only as far as `include`.
 pub static FIELDS: &Fields = &[
     theirs("model", Meaning::Model),
-    theirs("input", Meaning::Input),
+    theirs("input", Meaning::Items { refused: item::REFERENCE, why: NO_REFERENCES }),
     theirs("stream", Meaning::Stream),
     theirs("max_output_tokens", Meaning::MaxTokens),
     theirs("store", Meaning::Store),

@@ -41,6 +41,10 @@ pub static DIALECT: Dialect = Dialect {
     egress: Some(&egress::Providers),
 };
 
+/// Why items cannot be named by their ids.
+const NO_REFERENCES: &str = "answers are not stored here, so items cannot be referred to: send the items themselves, as clients \
+                             do when `store` is false";
+
 /// The sorts of items in inputs and outputs that have a meaning here; all others are a provider's own.
 mod item {
     pub const MESSAGE: &str = "message";

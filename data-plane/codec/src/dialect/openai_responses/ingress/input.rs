@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::carry::Carry;
 use crate::dialect::openai_responses::read::{self, At, Object};
-use crate::dialect::openai_responses::{item, seal};
+use crate::dialect::openai_responses::{NO_REFERENCES, item, seal};
 use crate::error::BodyFault;
 use crate::json::Value;
 use crate::model::{CacheMark, Media, MediaKind, Part, PartBody, Role, Source, Thought, Turn};
@@ -34,11 +34,7 @@ fn turn<'a>(value: Value<'a>, at: usize, carry: &Carry) -> Result<Turn<'a>, Body
         item::CALL => turn(Role::Assistant, vec![call(&object, carry)?]),
         item::RESULT => turn(Role::User, vec![result(&object, carry)?]),
         item::REASONING => turn(Role::Assistant, vec![reasoning(&object, carry)?]),
-        item::REFERENCE => {
-            let why = "answers are not stored here, so items cannot be referred to: send the items themselves, as clients \
-                       do when `store` is false";
-            return Err(read::unsupported(object.at, why));
-        }
+        item::REFERENCE => return Err(read::unsupported(object.at, NO_REFERENCES)),
         other => {
             // Results are the user's side; everything else of a provider's own was made by it.
             let role =

@@ -275,6 +275,11 @@ fn t16_nothing_is_stored_and_what_needs_a_store_is_refused() {
     let fault = fault_of(json!({"model": "m", "input": items}));
     assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("input[1]")));
     assert!(fault.message.contains("`store` is false"));
+    // Where bytes go through as well: nothing but the scan looks at them.
+    let scan = |items: Json| super::super::DIALECT.scan(json!({"model": "m", "input": items}).to_string().as_bytes());
+    let refused = scan(json!([{"type": "item_reference", "id": "msg_1"}])).unwrap_err();
+    assert_eq!((refused.kind, refused.param.as_deref()), (BodyFaultKind::Unsupported, Some("input[0]")));
+    assert!(scan(json!([{"role": "user", "content": "what is an item_reference?"}])).is_ok());
     for store in [json!(null), json!(true), json!(false)] {
         let body = asked(json!({"store": store, "previous_response_id": null, "background": false}));
         let (sent, losses) = round(body);
