@@ -88,61 +88,61 @@ async fn node_is_served(script: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_openai_sdk_for_python_is_served() {
+async fn t48_the_openai_sdk_for_python_is_served() {
     python_is_served("sdks", "openai_sdk.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_openai_sdk_for_node_is_served() {
+async fn t48_the_openai_sdk_for_node_is_served() {
     node_is_served("openai_sdk.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_anthropic_sdk_for_python_is_served() {
+async fn t48_the_anthropic_sdk_for_python_is_served() {
     python_is_served("sdks", "anthropic_sdk.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_anthropic_sdk_for_node_is_served() {
+async fn t48_the_anthropic_sdk_for_node_is_served() {
     node_is_served("anthropic_sdk.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_google_sdk_for_python_is_served() {
+async fn t48_the_google_sdk_for_python_is_served() {
     python_is_served("sdks", "google_sdk.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_google_sdk_for_node_is_served() {
+async fn t48_the_google_sdk_for_node_is_served() {
     node_is_served("google_sdk.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_ai_sdk_is_served() {
+async fn t48_the_ai_sdk_is_served() {
     node_is_served("ai_sdk.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn langchain_is_served() {
+async fn t48_langchain_is_served() {
     python_is_served("langchain", "langchain_sdk.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pydantic_ai_is_served() {
+async fn t48_pydantic_ai_is_served() {
     python_is_served("pydantic-ai", "pydantic_ai_agents.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn instructor_is_served() {
+async fn t48_instructor_is_served() {
     python_is_served("instructor", "instructor_sdk.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_program_llm_is_served() {
+async fn t48_the_program_llm_is_served() {
     python_is_served("llm", "llm_program.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_program_aider_is_served() {
+async fn t48_the_program_aider_is_served() {
     python_is_served("aider", "aider_program.py").await;
 }

@@ -22,6 +22,7 @@ pub fn request(model: &str, limit: Option<u64>) -> RequestEdits<'_> {
         max_output: Some(4_096),
         input_modalities: &[],
         require_parameters: false,
+        surface: codec::Surface::V1,
         carry: carry(),
     }
 }

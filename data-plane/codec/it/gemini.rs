@@ -26,6 +26,7 @@ fn wanted<'a>(upstream_model: &'a str, carry: &'a Carry) -> RequestEdits<'a> {
         max_output: None,
         input_modalities: &[],
         require_parameters: false,
+        surface: codec::Surface::V1,
         carry,
     }
 }
@@ -65,7 +66,14 @@ fn only_declared_edits_are_made_to_recorded_requests() {
 #[test]
 fn the_model_and_the_way_it_answers_stand_in_the_path() {
     let route = |stream| {
-        bridge().route(&Routed { upstream_model: "gemini-2.5-flash", stream, quirks: Quirks::default(), ..Default::default() }).into_owned()
+        bridge()
+            .route(&Routed {
+                upstream_model: "gemini-2.5-flash",
+                stream,
+                quirks: Quirks::default(),
+                ..Default::default()
+            })
+            .into_owned()
     };
     assert_eq!(route(false), "/models/gemini-2.5-flash:generateContent");
     assert_eq!(route(true), "/models/gemini-2.5-flash:streamGenerateContent?alt=sse");

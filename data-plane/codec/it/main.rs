@@ -7,16 +7,21 @@
 // Inside its own package the crate goes by its package name.
 extern crate tollgate_codec as codec;
 
+mod anthropic;
+mod checklist;
 mod cost;
 mod edits;
 mod faults;
 mod fixtures;
+mod gemini;
 mod golden;
 mod laws;
 mod odd;
 mod openai_chat;
 mod pairs;
+mod providers;
 mod reference;
 mod requests;
+mod responses;
 mod streams;
 mod wholes;

@@ -35,6 +35,7 @@ pub struct RequestEdits<'a> {
     pub input_modalities: &'a [String],
     /// Whether a loss is a refusal.
     pub require_parameters: bool,
+    pub surface: Surface,
     /// Opens what clients send back of this endpoint's sealed state.
     pub carry: &'a Carry,
 }
@@ -49,6 +50,7 @@ impl<'a> RequestEdits<'a> {
             max_output: None,
             input_modalities: &[],
             require_parameters: false,
+            surface: Surface::V1,
             carry,
         }
     }
@@ -88,6 +90,13 @@ pub struct Outbound {
     pub losses: Losses,
     /// Tools' names that were changed; goes into [`AnswerEdits::names`].
     pub names: Names,
+}
+
+impl From<Segments> for Outbound {
+    /// Nothing was lost.
+    fn from(body: Segments) -> Outbound {
+        Outbound { body, losses: Losses::default(), names: Names::default() }
+    }
 }
 
 /// A whole answer for the client, and what it told.
@@ -152,11 +161,7 @@ impl Bridge {
             Some(halves) if !self.is_same() || carry::is_in(body) => {
                 cross::request(halves, self.provider, body, scan, edits)
             }
-            _ => Ok(Outbound {
-                body: self.provider.same.request(body, scan, edits),
-                losses: Losses::default(),
-                names: Names::default(),
-            }),
+            _ => self.passed(body, scan, edits),
         }
     }
 
@@ -184,6 +189,12 @@ impl Bridge {
 }
 
 impl Bridge {
+    fn passed(&self, body: &Bytes, scan: &Scan, edits: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
+        let outbound = self.provider.same.request(body, scan, edits)?;
+        cross::check_losses(self.provider, outbound.losses, edits)?;
+        Ok(outbound)
+    }
+
     /// Bytes pass; only where something was promised about them are they read, and only where they had to be mended are
     /// they written anew.
     fn whole_same(&self, body: Bytes, edits: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {

@@ -36,20 +36,27 @@ pub(crate) fn request(
     let mut request = ingress.decode(value, scan, wanted.carry)?;
     check_media(ingress, &request, wanted.input_modalities)?;
     let mut out = Writer::new(body);
+    out.share(value.kept());
     let mut losses = Losses::default();
     let names = Names::change(&mut request, egress.takes_name());
     losses.note_if(!names.is_empty(), Loss::ToolName);
     egress.encode(&request, wanted, &mut out, &mut losses)?;
+    check_losses(provider, losses, wanted)?;
+    Ok(Outbound { body: out.finish(), losses, names })
+}
+
+/// Refuses losses where the client wants none.
+pub(crate) fn check_losses(provider: &Dialect, losses: Losses, wanted: &RequestEdits<'_>) -> Result<(), BodyFault> {
     // Names are changed back, so nothing is lost by them.
     let asked = losses.without(Loss::ToolName);
-    if wanted.require_parameters && !asked.is_empty() {
-        return Err(BodyFault {
-            kind: BodyFaultKind::Unsupported,
-            param: asked.iter().next().map(|loss| loss.name().to_owned()),
-            message: format!("with `require_parameters` nothing may be lost, and {} cannot say: {asked}", provider.id),
-        });
+    if !wanted.require_parameters || asked.is_empty() {
+        return Ok(());
     }
-    Ok(Outbound { body: out.finish(), losses, names })
+    Err(BodyFault {
+        kind: BodyFaultKind::Unsupported,
+        param: asked.iter().next().map(|loss| loss.name().to_owned()),
+        message: format!("with `require_parameters` nothing may be lost, and {} cannot say: {asked}", provider.id),
+    })
 }
 
 /// Media that the model does not take are refused here, since a translation would have to drop or garble them.

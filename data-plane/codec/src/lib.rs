@@ -11,6 +11,7 @@
 //! | `json/` | reading and writing JSON without changing what is not ours |
 //! | `frame/` | bytes to events, bounded |
 //! | `tap.rs`, `drive.rs` | what is learnt from an answer that passes; how a stream's end is judged |
+//! | `parameters.rs` | what a request asks of a model, in the catalogue's words |
 //! | `receipt.rs`, `fault.rs` | what is added to answers: the cost, and errors |
 //!
 //! Laws: no byte sequence makes it panic; on the way from one dialect to itself every byte outside a declared edit
@@ -32,6 +33,7 @@ mod json;
 pub mod loss;
 mod model;
 mod names;
+pub mod parameters;
 pub mod patch;
 pub mod receipt;
 mod same;

@@ -29,6 +29,14 @@ impl NewFields {
         self.0.push(b',');
     }
 
+    /// Members of an object that stand here as JSON.
+    pub fn add_members(&mut self, object: &[u8]) {
+        if let Some(members) = object.get(1..object.len().saturating_sub(1)).filter(|members| !members.is_empty()) {
+            self.0.extend_from_slice(members);
+            self.0.push(b',');
+        }
+    }
+
     /// Notes them as an edit.
     pub fn put(self, scan: &Scan, edits: &mut Edits) {
         if !self.0.is_empty() {

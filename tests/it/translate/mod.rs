@@ -6,6 +6,7 @@ mod counts;
 mod direct;
 mod errors;
 mod finishes;
+mod headers;
 mod losses;
 mod media;
 mod other;

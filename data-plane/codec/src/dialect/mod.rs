@@ -17,7 +17,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use domain::usage::TokenUsage;
 
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::cross::Sink;
 use crate::drive::StreamEnd;
 use crate::error::{BodyFault, Error, UnknownQuirk};
@@ -25,11 +25,10 @@ use crate::fault::{self, FaultBody, InBand, Surface, UpstreamError};
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Answer, Event, Request};
-use crate::names;
-use crate::patch::Segments;
 use crate::receipt::{Pricer, Receipt};
 use crate::scan::{self, Fields, Scan};
 use crate::tap::Tap;
+use crate::{names, parameters};
 
 /// Every dialect that can be served.
 pub static DIALECTS: &[&Dialect] = &[
@@ -112,8 +111,8 @@ pub enum Framing {
 
 /// Bytes pass from a client to a provider of the same dialect and back, edited at named places.
 pub(crate) trait Same: Debug + Sync {
-    /// The request as the provider gets it. `scan` is the scan of this very body.
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments;
+    /// The request as the provider gets it, with what its endpoint cannot be told. `scan` is the scan of this very body.
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault>;
     /// The pass for a streamed answer.
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn Pass>;
     /// A whole answer as the client gets it.
@@ -296,6 +295,11 @@ impl Dialect {
     /// Whether it is translated to or from.
     pub fn translates(&self) -> bool {
         self.ingress.is_some() || self.egress.is_some()
+    }
+
+    /// What a request asks of a model, in the words of the catalogue. `scan` is the scan of this very body.
+    pub fn parameters(&self, body: &[u8], scan: &Scan) -> Vec<String> {
+        parameters::of(self, body, scan)
     }
 
     /// A whole error body.

@@ -2,6 +2,7 @@
 //! Never allocates on the way, never looks at what a text says. Next rooms: `scan` for requests, the dialects for answers.
 
 mod find;
+mod kept;
 mod meaning;
 mod out;
 mod tape;

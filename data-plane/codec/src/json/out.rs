@@ -1,7 +1,8 @@
-//! Writes JSON in pieces: short texts are copied into one buffer, long ones that lie in the source (an image in a request)
+//! Writes JSON in pieces: short texts are copied into one buffer, long ones that lie in a source (an image in a request)
 //! are shared with it. Commas come by themselves. Never reads what it writes.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::patch::Segments;
 
@@ -14,8 +15,8 @@ const BLOCK: usize = 16;
 /// A JSON text in the making.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// What long texts may be slices of.
-    source: Bytes,
+    /// What long texts may be slices of: mostly one.
+    sources: SmallVec<[Bytes; 1]>,
     parts: Vec<Bytes>,
     buffer: Vec<u8>,
     /// The last byte written; says whether a comma is due.
@@ -25,12 +26,18 @@ pub(crate) struct Writer {
 impl Writer {
     /// A writer that shares long texts with `source`.
     pub fn new(source: &Bytes) -> Writer {
-        Writer { source: source.clone(), parts: Vec::new(), buffer: Vec::with_capacity(1024), last: b'[' }
+        let sources = SmallVec::from([source.clone()]);
+        Writer { sources, parts: Vec::new(), buffer: Vec::with_capacity(1024), last: b'[' }
+    }
+
+    /// Lets long texts be shared with these as well.
+    pub fn share(&mut self, more: impl Iterator<Item = Bytes>) {
+        self.sources.extend(more);
     }
 
     /// A writer that goes on behind what is in `buffer`, as one more text: nothing is shared.
     pub fn into(buffer: Vec<u8>) -> Writer {
-        Writer { source: Bytes::new(), parts: Vec::new(), buffer, last: b'[' }
+        Writer { sources: SmallVec::new(), parts: Vec::new(), buffer, last: b'[' }
     }
 
     /// The buffer again; only of a writer made by [`Writer::into`].
@@ -124,14 +131,17 @@ impl Writer {
         self.put(b"\"");
     }
 
-    /// The same bytes where they lie in the source.
+    /// The same bytes where they lie in a source.
     fn shared(&self, text: &str) -> Option<Bytes> {
         if text.len() < SHARED {
             return None;
         }
-        let source = self.source.as_ptr_range();
         let inner = text.as_bytes().as_ptr_range();
-        (source.start <= inner.start && inner.end <= source.end).then(|| self.source.slice_ref(text.as_bytes()))
+        let has = |source: &&Bytes| {
+            let source = source.as_ptr_range();
+            source.start <= inner.start && inner.end <= source.end
+        };
+        self.sources.iter().find(has).map(|source| source.slice_ref(text.as_bytes()))
     }
 
     fn escaped(&mut self, text: &str) {

@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
+use super::kept::{Form, Kept, LONG};
 use super::{Cursor, Flaw, FlawKind, Kind, Span, whole_number};
 use crate::error::{BodyFault, BodyFaultKind};
 
@@ -15,6 +18,7 @@ const FEW: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tape {
     nodes: Vec<Node>,
+    kept: Kept,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,24 +36,43 @@ struct Node {
 pub(crate) struct Value<'a> {
     text: &'a str,
     nodes: &'a [Node],
+    long: Long<'a>,
     at: usize,
+}
+
+/// What is given for a long string with escapes in it.
+#[derive(Clone, Copy)]
+enum Long<'a> {
+    /// A new copy, whenever it is asked for.
+    Copied,
+    /// One copy for all.
+    Kept(&'a Kept),
+    /// The text as it is written: nobody wants to know what it means.
+    Raw,
 }
 
 impl Tape {
     /// Reads one text from a provider.
     pub fn read<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, Flaw> {
-        let text = simdutf8::basic::from_utf8(text).map_err(|_| Flaw { at: 0, kind: FlawKind::Expected("UTF-8") })?;
-        self.fill(text)?;
-        Ok(Value { text, nodes: &self.nodes, at: 0 })
+        let text = self.fill(text)?;
+        Ok(Value { text, nodes: &self.nodes, long: Long::Copied, at: 0 })
     }
 
-    /// Reads a client's text, which was scanned before: no object in it may name a field twice.
+    /// Reads a text of which nobody asks what its long strings mean: those with escapes are given as they are written.
+    pub fn skim<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, Flaw> {
+        let text = self.fill(text)?;
+        Ok(Value { text, nodes: &self.nodes, long: Long::Raw, at: 0 })
+    }
+
+    /// Reads a client's text, which was scanned before: no object in it may name a field twice. What its long strings mean
+    /// is kept, for [`Value::kept`].
     pub fn read_strictly<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, BodyFault> {
-        let value = self.read(text).map_err(|_| BodyFault {
+        let text = self.fill(text).map_err(|_| BodyFault {
             kind: BodyFaultKind::Malformed,
             param: None,
             message: "the body is not valid JSON".to_owned(),
         })?;
+        let value = Value { text, nodes: &self.nodes, long: Long::Kept(&self.kept), at: 0 };
         match value.doubled() {
             None => Ok(value),
             Some(name) => Err(BodyFault {
@@ -60,11 +83,14 @@ impl Tape {
         }
     }
 
-    fn fill(&mut self, text: &str) -> Result<(), Flaw> {
+    fn fill<'a>(&mut self, text: &'a [u8]) -> Result<&'a str, Flaw> {
+        let text = simdutf8::basic::from_utf8(text).map_err(|_| Flaw { at: 0, kind: FlawKind::Expected("UTF-8") })?;
         self.nodes.clear();
+        self.kept = Kept::default();
         let mut cursor = Cursor::lenient(text.as_bytes());
         self.value(&mut cursor)?;
-        cursor.end()
+        cursor.end()?;
+        Ok(text)
     }
 
     /// One value with all that is in it; as deep as the cursor allows.
@@ -207,7 +233,27 @@ impl<'a> Value<'a> {
             return None;
         }
         let inner = self.text.get(node.span.start + 1..node.span.end.saturating_sub(1))?;
-        Some(if node.escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) })
+        let long = if inner.len() < LONG { Long::Copied } else { self.long };
+        Some(match long {
+            _ if !node.escaped => Cow::Borrowed(inner),
+            Long::Copied => Cow::Owned(unescape(inner)),
+            Long::Kept(kept) => Cow::Borrowed(kept.get((self.at, Form::Meant), || unescape(inner))),
+            Long::Raw => Cow::Borrowed(inner),
+        })
+    }
+
+    /// What this string has become in other words, kept where it is long and the text was read for that.
+    pub fn rewritten(&self, text: String) -> Cow<'a, str> {
+        match self.long {
+            Long::Kept(kept) if text.len() >= LONG => Cow::Borrowed(kept.get((self.at, Form::Rewritten), || text)),
+            _ => Cow::Owned(text),
+        }
+    }
+
+    /// What is kept of the whole text so far.
+    pub fn kept(&self) -> impl Iterator<Item = Bytes> + use<'a> {
+        let kept = if let Long::Kept(kept) = self.long { Some(kept) } else { None };
+        kept.into_iter().flat_map(Kept::all)
     }
 
     /// The string under this name.

@@ -75,6 +75,8 @@ pub enum Meaning {
     Refused(&'static str),
     /// Object, read when routing.
     Provider,
+    /// Anything: a known extension of the dialect, which not every endpoint understands.
+    Extension,
     /// Anything; taken out before the body goes upstream.
     Own,
 }
@@ -436,7 +438,7 @@ impl<'a> Pass<'a> {
                 }
                 self.scan.provider = Some(span);
             }
-            Meaning::Usage | Meaning::Own => {
+            Meaning::Usage | Meaning::Own | Meaning::Extension => {
                 self.cursor.pass()?;
             }
         }

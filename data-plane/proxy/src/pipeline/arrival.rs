@@ -4,7 +4,7 @@
 
 use std::{io::Read, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use codec::{Dialect, Expectation, Scan};
 use domain::faults::FaultCode;
 use http::{
@@ -31,8 +31,6 @@ const RATIO: u64 = 20;
 const INLINE: usize = 64 * 1024;
 /// A body that is cheaper to copy than to keep where it is.
 const SMALL: usize = 4 * 1024;
-/// Room that is made at once for a body of known length.
-const FIRST_ROOM: usize = 1 << 20;
 /// Room that is made for a body of unknown length.
 const UNKNOWN_ROOM: usize = 16 * 1024;
 
@@ -212,8 +210,7 @@ async fn read(visit: &Visit, mut body: Incoming) -> Result<Bytes, Refusal> {
     if expected == Some(first.len() as u64) {
         return Ok(if first.len() <= SMALL { Bytes::copy_from_slice(&first) } else { first });
     }
-    let room = expected.and_then(|length| usize::try_from(length).ok()).unwrap_or(UNKNOWN_ROOM).min(FIRST_ROOM);
-    let mut whole = BytesMut::with_capacity(room.max(first.len()));
+    let mut whole = room(expected, first.len());
     whole.extend_from_slice(&first);
     drop(first);
     let mut pace = Pace::begin(visit);
@@ -226,7 +223,17 @@ async fn read(visit: &Visit, mut body: Incoming) -> Result<Bytes, Refusal> {
         whole.extend_from_slice(&data);
     }
     visit.body_came();
-    Ok(whole.freeze())
+    Ok(whole.into())
+}
+
+/// Room for a body whose first `came` bytes are there: for all of it where its length is known, which the limit bounds, since
+/// growing would copy it again. Pages that no byte ever comes for are not there; where not even their addresses can be had,
+/// the room grows with what comes.
+fn room(expected: Option<u64>, came: usize) -> Vec<u8> {
+    let mut room = Vec::new();
+    let length = expected.and_then(|length| usize::try_from(length).ok()).unwrap_or(UNKNOWN_ROOM);
+    let made = room.try_reserve_exact(length.max(came));
+    made.map_or_else(|_| Vec::with_capacity(came), |()| room)
 }
 
 /// The first piece; most bodies are there already, and then no alarm is needed.

@@ -367,6 +367,7 @@ impl Attempts {
             max_output: lane.max_output(),
             input_modalities: &lane.model.input_modalities,
             require_parameters: self.plan.requires_parameters,
+            surface: self.visit.surface,
             carry: &self.carry,
         };
         match lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits) {

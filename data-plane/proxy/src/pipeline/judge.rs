@@ -98,6 +98,8 @@ pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
 fn of_status(status: u16, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match status {
+        // Google's form of a bad key, and xAI's: our account is at fault here as well.
+        400 if is_bad_key(error) => verdict(Then::Elsewhere, true, AttemptResult::Failed),
         400 | 413 | 422 => verdict(Then::Refuse(status), false, AttemptResult::Refused),
         // Our account is at fault, or our idea of the provider's catalogue.
         401..=404 => verdict(Then::Elsewhere, true, AttemptResult::Failed),
@@ -117,6 +119,13 @@ fn is_quota(error: &UpstreamError) -> bool {
     let says =
         |word: &Option<String>| word.as_deref().is_some_and(|word| word.contains("quota") || word.contains("billing"));
     says(&error.code) || says(&error.kind)
+}
+
+/// Whether a refusal speaks of the credential that was sent and not of the request.
+fn is_bad_key(error: &UpstreamError) -> bool {
+    const CODES: [&str; 4] = ["API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "API_KEY_EXPIRED", "invalid_api_key"];
+    let has_code = error.code.as_deref().is_some_and(|code| CODES.contains(&code));
+    has_code || error.message.starts_with("Incorrect API key")
 }
 
 /// A failed attempt, for the record and for the client.
@@ -250,6 +259,20 @@ mod tests {
     fn miss(trouble: Trouble) -> Miss {
         let provider = "acme".parse().unwrap();
         Miss { provider, trouble, error: UpstreamError::default(), retry_after: None, refusal: None }
+    }
+
+    #[test]
+    fn a_bad_key_is_our_fault_whatever_the_status() {
+        for (code, message) in
+            [(Some("API_KEY_INVALID"), "API key not valid."), (None, "Incorrect API key provided: x.")]
+        {
+            let error =
+                UpstreamError { code: code.map(str::to_owned), message: message.to_owned(), ..Default::default() };
+            let verdict = judge(Trouble::Status(400), &error);
+            assert_eq!((verdict.then, verdict.is_hard), (Then::Elsewhere, true), "{message}");
+            let (refusal, _) = give_up(vec![Miss { error, ..miss(Trouble::Status(400)) }]);
+            assert_eq!(refusal.fault.http_status(), 502, "{message}");
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::fields::VERSION;
 use super::piece::{self, Found, Sort};
 use super::quirks::Cloud;
 use super::usage::Numbers;
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::dialect::{Pass, Same};
-use crate::error::Error;
+use crate::error::{BodyFault, Error};
 use crate::fault::{self, UpstreamError};
 use crate::json::{self, Cursor, Kind, NewText};
 use crate::loss::Losses;
@@ -27,8 +27,8 @@ use crate::tap::Tap;
 pub(super) struct BytesThrough;
 
 impl Same for BytesThrough {
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
-        patch(body, scan, wanted)
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
+        Ok(patch(body, scan, wanted).into())
     }
 
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn Pass> {

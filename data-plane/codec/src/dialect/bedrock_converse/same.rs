@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::dialect::{Pass, Same};
 use crate::drive::{self, StreamEnd};
-use crate::error::Error;
+use crate::error::{BodyFault, Error};
 use crate::patch::Segments;
 use crate::receipt::Pricer;
 use crate::scan::Scan;
@@ -16,8 +16,8 @@ use crate::tap::Tap;
 pub(super) struct Unspoken;
 
 impl Same for Unspoken {
-    fn request(&self, body: &Bytes, _: &Scan, _: &RequestEdits<'_>) -> Segments {
-        body.clone().into()
+    fn request(&self, body: &Bytes, _: &Scan, _: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
+        Ok(Segments::from(body.clone()).into())
     }
 
     fn stream(&self, _: &AnswerEdits) -> Box<dyn Pass> {

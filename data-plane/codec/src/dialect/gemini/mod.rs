@@ -32,13 +32,12 @@ use bytes::Bytes;
 
 use super::{DecodeEvents, Dialect, Egress, EncodeEvents, Ingress, Pass, Routed, Same};
 use crate::Carry;
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::error::{BodyFault, Error};
 use crate::fault::UpstreamError;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Answer, Request};
-use crate::patch::Segments;
 use crate::receipt::{Pricer, Receipt};
 use crate::scan::Scan;
 
@@ -91,8 +90,8 @@ fn route(routed: &Routed<'_>) -> Cow<'static, str> {
 struct BytesThrough;
 
 impl Same for BytesThrough {
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
-        request::patch(body, scan, wanted)
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
+        Ok(request::patch(body, scan, wanted).into())
     }
 
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn Pass> {

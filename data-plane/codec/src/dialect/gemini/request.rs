@@ -97,6 +97,7 @@ mod tests {
             max_output: None,
             input_modalities: &[],
             require_parameters: false,
+            surface: crate::fault::Surface::V1,
             carry: &carry,
         };
         let body = Bytes::copy_from_slice(body.as_bytes());

@@ -1,11 +1,12 @@
 //! OpenAI's chat completions, and the many providers that speak them with small deviations. What each file does:
-//! `fields` what is acted on in requests, `request` the edits on the way out, `answer` one pass over an answer or a
+//! `fields` what is acted on in requests, `request` the edits on the way out, `extension` those that OpenRouter's fields need, `answer` one pass over an answer or a
 //! piece of one, `usage` its numbers, `stream` and `whole` the two ways answers pass, `fault` errors; all for bytes that
 //! pass. Translations are `ingress` and `egress`, with `expect`, `finish`, `media` and `thoughts` for both.
 
 mod answer;
 mod egress;
 mod expect;
+mod extension;
 pub(in crate::dialect) mod fault;
 mod fields;
 mod finish;
@@ -27,12 +28,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::{Dialect, Pass, Same};
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
-use crate::error::Error;
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
+use crate::error::{BodyFault, Error};
 use crate::fault::Surface;
 use crate::frame::sse;
 use crate::json::{Cursor, Span};
-use crate::patch::{Edits, Segments};
+use crate::patch::Edits;
 use crate::receipt::{Pricer, Receipt};
 use crate::same::EventPass;
 use crate::scan::Scan;
@@ -71,12 +72,23 @@ fn provider(wanted: &AnswerEdits) -> Option<&str> {
     is_told.then_some(&*wanted.provider)
 }
 
+/// The service tier in a word that OpenAI has for it; its clients know no others.
+pub(in crate::dialect) fn service_tier(word: &str) -> Option<&str> {
+    match word {
+        "auto" | "default" | "flex" | "scale" | "priority" => Some(word),
+        "standard" | "STANDARD" | "on_demand" => Some("default"),
+        "FLEX" => Some("flex"),
+        "PRIORITY" => Some("priority"),
+        _ => None,
+    }
+}
+
 /// From the dialect to itself.
 #[derive(Debug)]
 struct BytesThrough;
 
 impl Same for BytesThrough {
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
         request::patch(body, scan, wanted)
     }
 

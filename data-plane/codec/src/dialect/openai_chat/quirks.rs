@@ -2,6 +2,7 @@
 //! bytes that pass from the dialect to itself; the others matter to translated requests only.
 
 use crate::dialect::Quirks;
+use crate::model::Effort;
 
 /// Their names; the place is the bit.
 pub(super) const NAMES: &[&str] = &[
@@ -27,6 +28,12 @@ pub(super) const NAMES: &[&str] = &[
     "no-sampling",
     "cache-marks",
     "string-content",
+    "no-stop",
+    "no-penalties",
+    "no-logprobs",
+    "low-high-max-efforts",
+    "none-high-efforts",
+    "thinking-switch",
 ];
 
 /// A limit that the gateway sets goes into `max_completion_tokens`: the endpoint refuses `max_tokens`.
@@ -124,9 +131,23 @@ pub(super) fn has_no_effort(quirks: Quirks) -> bool {
     quirks.has(17)
 }
 
-/// Efforts are `low`, `medium` and `high`, and nothing else.
-pub(super) fn has_basic_efforts(quirks: Quirks) -> bool {
-    quirks.has(18)
+/// The effort that the endpoint knows and that comes nearest to what is asked for; `is_own` where the client speaks this
+/// dialect.
+pub(super) fn nearest_effort(quirks: Quirks, effort: Effort, is_own: bool) -> Effort {
+    match effort {
+        // `low`, `medium` and `high` only: OpenAI's o-series (learn.microsoft.com, docs.rs/openai-tools), GPT-OSS, Grok 4.5.
+        Effort::None | Effort::Minimal if quirks.has(18) => Effort::Low,
+        Effort::XHigh | Effort::Max if quirks.has(18) => Effort::High,
+        // `low`, `high` and `max` only: api-docs.deepseek.com/guides/thinking_mode maps as here; Kimi K3 knows no others.
+        Effort::None | Effort::Minimal if quirks.has(25) => Effort::Low,
+        Effort::Medium | Effort::XHigh if quirks.has(25) => Effort::High,
+        Effort::Max if quirks.has(25) => Effort::Max,
+        // `none` and `high` only: docs.mistral.ai/capabilities/reasoning/adjustable, docs.cohere.com/docs/compatibility-api.
+        Effort::Minimal if quirks.has(26) => Effort::None,
+        Effort::Low | Effort::Medium | Effort::XHigh | Effort::Max if quirks.has(26) => Effort::High,
+        Effort::Max if !is_own => Effort::XHigh,
+        effort => effort,
+    }
 }
 
 /// The model samples as it likes: temperature, top-p, penalties, biases and log probabilities are refused.
@@ -142,4 +163,27 @@ pub(super) fn takes_cache_marks(quirks: Quirks) -> bool {
 /// Content of text only must be one string.
 pub(super) fn wants_string_content(quirks: Quirks) -> bool {
     quirks.has(21)
+}
+
+/// Stop sequences are refused: OpenAI's OpenAPI document says so of o3 and later ones that reason, xAI of its own that do
+/// (can1357/oh-my-pi#7454).
+pub(super) fn has_no_stop(quirks: Quirks) -> bool {
+    quirks.has(22)
+}
+
+/// Frequency and presence penalties are refused, and biases with them: xAI (miaoxworld/NativeTavern#83), Cerebras
+/// (hexdocs.pm/req_llm/cerebras).
+pub(super) fn has_no_penalties(quirks: Quirks) -> bool {
+    quirks.has(23) || has_no_sampling(quirks)
+}
+
+/// Log probabilities and biases are refused: console.groq.com/docs/openai; Mistral's recorded error 3051.
+pub(super) fn has_no_logprobs(quirks: Quirks) -> bool {
+    quirks.has(24) || has_no_sampling(quirks)
+}
+
+/// Thinking is switched off by `thinking: {"type": "disabled"}` and not by an effort: api-docs.deepseek.com,
+/// docs.z.ai, and Kimi K2.6 by its schema.
+pub(super) fn has_thinking_switch(quirks: Quirks) -> bool {
+    quirks.has(27)
 }

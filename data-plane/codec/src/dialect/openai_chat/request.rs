@@ -5,20 +5,21 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::quirks;
-use crate::bridge::RequestEdits;
+use super::{extension, quirks};
+use crate::bridge::{Outbound, RequestEdits};
+use crate::error::BodyFault;
 use crate::json::{self, Kind, NewText};
-use crate::patch::{Edits, Segments};
+use crate::patch::Edits;
 use crate::same::{self, NewFields};
 use crate::scan::{Meaning, Scan};
 
 /// The request as the provider gets it. `scan` is the scan of this very body.
-pub(super) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
+pub(super) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
     let mut edits = Edits::default();
     same::remove_own(
         body,
         scan,
-        |field| field.acted.own,
+        |field| field.acted.own || extension::goes(field, wanted),
         |field| quirks::keeps(wanted.quirks, field.acted.name),
         &mut edits,
     );
@@ -30,8 +31,9 @@ pub(super) fn patch(body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Seg
     if let Some(limit) = wanted.token_limit {
         token_limit(scan, limit, wanted, &mut edits, &mut new);
     }
+    let losses = extension::say(body, scan, wanted, &mut new)?;
     new.put(scan, &mut edits);
-    edits.apply(body)
+    Ok(Outbound { losses, ..edits.apply(body).into() })
 }
 
 fn model(scan: &Scan, wanted: &RequestEdits<'_>, edits: &mut Edits, new: &mut NewFields) {
@@ -100,10 +102,11 @@ mod tests {
             max_output: None,
             input_modalities: &[],
             require_parameters: false,
+            surface: crate::fault::Surface::V1,
             carry: &carry,
         };
         let body = Bytes::copy_from_slice(body.as_bytes());
-        String::from_utf8(patch(&body, &scan, &wanted).into_bytes().to_vec()).unwrap()
+        String::from_utf8(patch(&body, &scan, &wanted).unwrap().body.into_bytes().to_vec()).unwrap()
     }
 
     const M: &str = r#""messages":[1]"#;

@@ -8,13 +8,13 @@ use std::io::Write;
 use bytes::Bytes;
 
 use super::{item, quirks, usage};
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::dialect::{Pass, Same};
-use crate::error::Error;
+use crate::error::{BodyFault, Error};
 use crate::fault::{self, UpstreamError};
 use crate::json::{self, Cursor, Flaw, Kind, NewText, Tape, Value};
 use crate::loss::Losses;
-use crate::patch::{Edits, Segments};
+use crate::patch::Edits;
 use crate::receipt::Pricer;
 use crate::same::{self, EventPass, NewFields, Notes, ReadEvents, Verdict};
 use crate::scan::{Meaning, Scan};
@@ -26,7 +26,7 @@ use crate::tap::Tap;
 pub(super) struct BytesThrough;
 
 impl Same for BytesThrough {
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
         let mut edits = Edits::default();
         let keeps_own = quirks::keeps_own(wanted.quirks);
         same::remove_own(body, scan, |field| field.acted.own, |_| keeps_own, &mut edits);
@@ -44,7 +44,7 @@ impl Same for BytesThrough {
             set(scan, Meaning::MaxTokens, "max_output_tokens", write, &mut edits, &mut new);
         }
         new.put(scan, &mut edits);
-        edits.apply(body)
+        Ok(edits.apply(body).into())
     }
 
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn Pass> {

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::dialect::{Pass, Same, openai_chat};
-use crate::error::Error;
-use crate::patch::Segments;
+use crate::error::{BodyFault, Error};
 use crate::receipt::Pricer;
 use crate::scan::Scan;
 
@@ -14,7 +13,7 @@ use crate::scan::Scan;
 pub(super) struct Completions;
 
 impl Same for Completions {
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
         openai_chat::DIALECT.same.request(body, scan, wanted)
     }
 

@@ -20,10 +20,10 @@ pub use tables::{
 };
 
 use super::{Pass, Same};
-use crate::bridge::{AnswerEdits, RequestEdits, Whole};
-use crate::error::Error;
+use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
+use crate::error::{BodyFault, Error};
 use crate::json::{self, Tape, Value};
-use crate::patch::{self, Edits, Segments};
+use crate::patch::{self, Edits};
 use crate::receipt::Pricer;
 use crate::scan::{Meaning, Scan};
 
@@ -54,13 +54,13 @@ fn rename(body: &[u8], upstream_model: &str, edits: &mut Edits) {
 }
 
 impl Same for Task {
-    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Segments {
+    fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
         let mut edits = Edits::default();
         if let Some(form) = &scan.form {
             if let Some(model) = form.model {
                 edits.replace(model, wanted.upstream_model.as_bytes());
             }
-            return edits.apply(body);
+            return Ok(edits.apply(body).into());
         }
         let own = scan.fields.iter().filter(|field| field.acted.own);
         for (removed, field) in own.enumerate() {
@@ -72,7 +72,7 @@ impl Same for Task {
         if self.repeats_model {
             rename(body, wanted.upstream_model, &mut edits);
         }
-        edits.apply(body)
+        Ok(edits.apply(body).into())
     }
 
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn Pass> {

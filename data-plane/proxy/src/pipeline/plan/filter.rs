@@ -52,71 +52,6 @@ fn is_dearer(prices: &PriceList, most: &MaxPrice) -> bool {
         || above(prices.audio_input.or(prices.prompt), most.audio)
 }
 
-/// Fields of a chat request that say nothing about the model's abilities.
-const PLAIN_FIELDS: [&str; 34] = [
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "n",
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "safety_identifier",
-    "modalities",
-    "provider",
-    "provider_preferences",
-    "models",
-    "fallbacks",
-    "route",
-    "transforms",
-    "plugins",
-    "preset",
-    "session_id",
-    "trace",
-    "tags",
-    "priority",
-    "timeout",
-    "usage",
-    "debug",
-    "include_reasoning",
-    "providerOptions",
-    "cache_control",
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-];
-
-/// The parameters in a body that an endpoint must support when the wish says so.
-pub(super) fn parameters(body: &[u8]) -> Vec<String> {
-    struct Names(Vec<String>);
-    impl<'de> serde::Deserialize<'de> for Names {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Visitor;
-            impl<'de> serde::de::Visitor<'de> for Visitor {
-                type Value = Names;
-                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str("an object")
-                }
-                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-                    let mut names = Vec::new();
-                    while let Some(name) = map.next_key::<String>()? {
-                        let _: serde::de::IgnoredAny = map.next_value()?;
-                        names.push(name);
-                    }
-                    Ok(Names(names))
-                }
-            }
-            deserializer.deserialize_map(Visitor)
-        }
-    }
-    let names = serde_json::from_slice::<Names>(body).map(|names| names.0).unwrap_or_default();
-    names.into_iter().filter(|name| !PLAIN_FIELDS.contains(&name.as_str())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,11 +98,5 @@ mod tests {
         strict.data_policy.zdr = Some(true);
         let route = Route { provider: strict.into(), ..route("acme", "1", "2") };
         assert_eq!(reason(r#"{"data_collection":"deny","zdr":true}"#, &route), None);
-    }
-
-    #[test]
-    fn parameters_are_the_fields_that_ask_for_abilities() {
-        let body = br#"{"model":"a/b","messages":[],"tools":[{}],"seed":1,"stream":true}"#;
-        assert_eq!(parameters(body), ["tools", "seed"]);
     }
 }

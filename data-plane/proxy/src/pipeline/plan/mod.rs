@@ -71,7 +71,7 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
             let offers = offers((worker, visit.dialect), view, &purse.policy, &first, others)?;
             let wish = Wish::read(raw)?;
             requires_parameters = wish.require_parameters == Some(true);
-            choose(worker, &offers, &wish, &arrival.body)?
+            choose(worker, &offers, &wish, || visit.dialect.parameters(&arrival.body, scan))?
         }
     };
     if lanes.is_empty() {
@@ -131,12 +131,18 @@ fn is_calm(worker: &Worker, lanes: &[Rc<Lane>]) -> bool {
     !lanes.iter().any(|lane| lane.health.is_shut(&worker.alarms))
 }
 
-fn choose(worker: &Worker, offers: &[Rc<Offer>], wish: &Wish, body: &[u8]) -> Result<Rc<[Rc<Lane>]>, Refusal> {
-    let wanted = if wish.require_parameters == Some(true) { filter::parameters(body) } else { Vec::new() };
+fn choose(
+    worker: &Worker,
+    offers: &[Rc<Offer>],
+    wish: &Wish,
+    parameters: impl FnOnce() -> Vec<String>,
+) -> Result<Rc<[Rc<Lane>]>, Refusal> {
+    let wanted = if wish.require_parameters == Some(true) { parameters() } else { Vec::new() };
     let mut reasons: Vec<&'static str> = offers.iter().flat_map(|offer| offer.closed.iter().copied()).collect();
     let mut kept: Vec<(usize, &Rc<Lane>)> = Vec::new();
     for (place, offer) in offers.iter().enumerate() {
-        let lacks = |_: &Route| wanted.iter().any(|name| !offer.entry.model.supported_parameters.contains(name));
+        let listed = &offer.entry.model.supported_parameters;
+        let lacks = |_: &Route| wanted.iter().any(|name| !codec::parameters::is_listed(name, listed));
         for lane in offer.lanes.iter() {
             match filter::excluded(wish, &lane.route, lacks) {
                 None => kept.push((place, lane)),

@@ -3,6 +3,8 @@
 //! ours on loopback. Costs a few milliseconds of the start. Everything that could remember it is of the `stage`: no
 //! record, no metric, no span and no log line tells of it. Whether it worked does not matter: what it touched is warm.
 
+#[cfg(test)]
+mod memory;
 mod stage;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
@@ -144,7 +146,7 @@ mod tests {
         upstream::Shared,
     };
 
-    fn gate() -> Gate {
+    pub(super) fn gate() -> Gate {
         let clock = Arc::new(SystemClock);
         let settings = Settings::default();
         Gate {

@@ -82,7 +82,7 @@ fn snapshot(worker: &Worker, address: SocketAddr, key: &str) -> Option<Snapshot>
     refusals.is_empty().then_some(snapshot)
 }
 
-fn provider(address: SocketAddr) -> Option<Provider> {
+pub(super) fn provider(address: SocketAddr) -> Option<Provider> {
     Some(Provider {
         id: "rehearsal".parse::<ProviderId>().ok()?,
         name: "Rehearsal".to_owned(),
@@ -97,7 +97,7 @@ fn provider(address: SocketAddr) -> Option<Provider> {
     })
 }
 
-fn model(created_at: Timestamp) -> Option<Model> {
+pub(super) fn model(created_at: Timestamp) -> Option<Model> {
     Some(Model {
         id: "tollgate/rehearsal".parse::<ModelId>().ok()?,
         name: "Rehearsal".to_owned(),

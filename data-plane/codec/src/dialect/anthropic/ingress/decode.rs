@@ -12,11 +12,14 @@ use crate::Carry;
 use crate::dialect::anthropic::{ID, fields};
 use crate::error::BodyFault;
 use crate::json::Value;
-use crate::model::{Effort, Extra, Format, Reasoning, Request, Role, Tool, ToolChoice, ToolKind, Turn};
+use crate::model::{Effort, Extra, Format, Part, PartBody, Reasoning, Request, Role, Tool, ToolChoice, ToolKind, Turn};
 use crate::scan::Scan;
 
 /// Longest key for a prompt cache that others take.
 const CACHE_KEY: usize = 64;
+
+/// How the line begins that Claude Code writes about its call.
+const CALL_MARK: &str = "x-anthropic-billing-header:";
 
 /// The fields of a function that have canonical words.
 const FUNCTION: &[&str] = &["name", "description", "input_schema", "strict"];
@@ -24,8 +27,9 @@ const FUNCTION: &[&str] = &["name", "description", "input_schema", "strict"];
 pub(super) fn request<'a>(body: Value<'a>, scan: &Scan, carry: &Carry) -> Result<Request<'a>, BodyFault> {
     let mut reading = Reading { carry, request: Request { from: ID, stream: scan.stream, ..Request::default() } };
     reading.request.params.max_output = scan.max_tokens;
-    if let Some(system) = body.get("system") {
+    if let Some(system) = body.get("system").filter(|system| says_something(*system)) {
         reading.turn(SYSTEM, Role::System, system, &TOP.field("system"))?;
+        reading.keep_marks_of_calls(system);
     }
     reading.messages(body)?;
     for (name, value) in body.fields().filter(|(name, value)| !value.is_null() && !fields::is_acted_on(name)) {
@@ -48,6 +52,17 @@ impl<'a> Reading<'_, 'a> {
         let parts = self.blocks().content(content, place)?;
         self.request.turns.push(Turn { at, role, parts, name: None });
         Ok(())
+    }
+
+    /// Claude Code writes a line about its call before the system text, another one each time. It is meant for Anthropic
+    /// alone, and a prompt that begins otherwise each time is in nobody's cache: it is no text to others.
+    fn keep_marks_of_calls(&mut self, system: Value<'a>) {
+        let parts = self.request.turns.last_mut().map(|turn| turn.parts.iter_mut()).into_iter().flatten();
+        for (part, block) in parts.zip(system.items()) {
+            if matches!(&part.body, PartBody::Text { text, .. } if text.starts_with(CALL_MARK)) {
+                *part = Part::new(PartBody::Other { raw: Cow::Borrowed(block.raw()) });
+            }
+        }
     }
 
     fn messages(&mut self, body: Value<'a>) -> Result<(), BodyFault> {
@@ -199,6 +214,12 @@ impl<'a> Reading<'_, 'a> {
         params.user = user;
         Ok(())
     }
+}
+
+/// An empty text and a list of nothing are no system text.
+fn says_something(system: Value<'_>) -> bool {
+    let is_empty_list = system.is_array() && system.items().next().is_none();
+    !system.is_null() && !is_empty_list && system.string().is_none_or(|text| !text.is_empty())
 }
 
 fn number<'a>(value: Value<'a>, place: &Place<'_>) -> Result<&'a str, BodyFault> {

@@ -66,6 +66,7 @@ impl Endpoint {
             max_output: self.max_output,
             input_modalities: &[],
             require_parameters: false,
+            surface: crate::fault::Surface::V1,
             carry: &carry,
         };
         let mut out = Writer::new(&Bytes::new());

@@ -85,23 +85,42 @@ fn detail<'a>(resolution: Value<'a>) -> Option<Cow<'a, str>> {
 
 /// A signature as a client sends it back. Some read it as bytes and write it with the other alphabet of base64.
 fn unwrap<'a>(text: Cow<'a, str>, carry: &Carry) -> Signature<'a> {
-    match carry.unwrap_base64(standard_base64(Cow::Borrowed(&text))) {
+    match carry.unwrap_base64(standard_base64(&text).map_or(Cow::Borrowed(&text), Cow::Owned)) {
         Signature::Own(own) => Signature::Own(Cow::Owned(own.into_owned())),
         Signature::Foreign(_) => Signature::Foreign(text),
     }
 }
 
-/// Base64 in the usual alphabet, padded: the same text where it is that already.
-fn standard_base64(text: Cow<'_, str>) -> Cow<'_, str> {
+/// Base64 in the usual alphabet, padded; none where it is that already.
+fn standard_base64(text: &str) -> Option<String> {
     let is_usual = memchr::memchr2(b'-', b'_', text.as_bytes()).is_none();
-    let missing = (4 - text.len() % 4) % 4;
-    if is_usual && missing == 0 {
-        return text;
-    }
-    let mut out = text.replace('-', "+").replace('_', "/");
     // One letter alone is no base64, padded or not.
-    out.extend(std::iter::repeat_n('=', missing).filter(|_| missing < 3));
-    Cow::Owned(out)
+    let missing = match text.len() % 4 {
+        2 => 2,
+        3 => 1,
+        _ => 0,
+    };
+    if is_usual && missing == 0 {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len() + missing);
+    for piece in text.split_inclusive(['-', '_']) {
+        let (plain, other) = match piece.as_bytes().last() {
+            Some(b'-') => (piece.strip_suffix('-'), "+"),
+            Some(b'_') => (piece.strip_suffix('_'), "/"),
+            _ => (None, ""),
+        };
+        out.push_str(plain.unwrap_or(piece));
+        out.push_str(other);
+    }
+    out.extend(std::iter::repeat_n('=', missing));
+    Some(out)
+}
+
+/// Inline data. It may be long: what it becomes in the usual alphabet is made once.
+fn inline<'a>(value: Value<'a>, at: At<'_>) -> Result<Cow<'a, str>, BodyFault> {
+    let data = text(value, at)?;
+    Ok(standard_base64(&data).map_or(data, |usual| value.rewritten(usual)))
 }
 
 fn call<'a>(value: Value<'a>, at: At<'_>, calls: &mut Calls<'a>, carry: &Carry) -> Result<PartBody<'a>, BodyFault> {
@@ -165,7 +184,11 @@ fn media<'a>(value: Value<'a>, kind: &str, at: At<'_>, detail: Option<Cow<'a, st
     let field = |name: &'static str| get(value, name).map(|found| text(found, at.name(name))).transpose();
     let needed = |name: &'static str| field(name)?.ok_or_else(|| missing(at.name(name)));
     let (mime, source) = match kind {
-        "inlineData" => (Some(needed("mimeType")?), Source::Inline(standard_base64(needed("data")?))),
+        "inlineData" => {
+            let mime = needed("mimeType")?;
+            let data = get(value, "data").ok_or_else(|| missing(at.name("data")))?;
+            (Some(mime), Source::Inline(inline(data, at.name("data"))?))
+        }
         _ => (field("mimeType")?, place(needed("fileUri")?)),
     };
     let kind = mime.as_deref().map_or(MediaKind::File, MediaKind::of_mime);

@@ -92,6 +92,7 @@ pub fn wanted<'a>(upstream_model: &'a str, quirks: &[&str], carry: &'a Carry) ->
         max_output: None,
         input_modalities: &[],
         require_parameters: false,
+        surface: crate::fault::Surface::V1,
         carry,
     }
 }

@@ -14,7 +14,7 @@ fn ask(body: &[u8]) {
     let bytes = Bytes::copy_from_slice(body);
     for (model, quirks) in [("gemini-2.5-flash", &[][..]), ("gemini-3-flash", &["vertex", "schema-subset"])] {
         let edits = RequestEdits { token_limit: Some(9), ..wanted(model, quirks, &carry) };
-        let patched = DIALECT.same.request(&bytes, &scan, &edits).into_bytes();
+        let patched = DIALECT.same.request(&bytes, &scan, &edits).unwrap().body.into_bytes();
         assert!(serde_json::from_slice::<Json>(&patched).is_ok() || serde_json::from_slice::<Json>(body).is_err());
         let mut tape = Tape::default();
         let Ok(value) = tape.read_strictly(&bytes) else { continue };

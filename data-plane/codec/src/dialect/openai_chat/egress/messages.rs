@@ -49,8 +49,15 @@ impl MessageWriter<'_> {
     fn system(&mut self, turn: &Turn<'_>) -> Result<(), BodyFault> {
         let is_developer = turn.role == Role::Developer && !quirks::has_no_developer(self.quirks);
         self.losses.note_if(turn.role == Role::Developer && !is_developer, Loss::Developer);
+        // What only another family's providers understand is no text, and no text is no message.
+        let is_said = |part: &&Part<'_>| self.is_own || !matches!(part.body, PartBody::Other { .. });
+        let said: Vec<&Part<'_>> = turn.parts.iter().filter(is_said).collect();
+        self.losses.note_if(said.len() < turn.parts.len(), Loss::Part);
+        if said.is_empty() && !self.is_own {
+            return Ok(());
+        }
         self.begin(if is_developer { "developer" } else { "system" }, turn.name.as_deref());
-        self.content(turn.parts.iter())?;
+        self.content(said.into_iter())?;
         self.out.end_object();
         Ok(())
     }

@@ -10,6 +10,8 @@ mod events;
 mod messages;
 mod request;
 
+pub(super) use request::write_reasoning;
+
 use crate::bridge::RequestEdits;
 use crate::dialect::{DecodeEvents, Egress};
 use crate::error::BodyFault;
@@ -56,6 +58,7 @@ const LOSSES: &[Loss] = &[
     Loss::FrequencyPenalty,
     Loss::PresencePenalty,
     Loss::RepetitionPenalty,
+    Loss::Stop,
     Loss::StopCount,
     Loss::Logprobs,
     Loss::LogitBias,

@@ -25,6 +25,18 @@ pub(super) fn encode(
     writer.all()
 }
 
+/// How much thinking is wanted, as an object of the endpoint's own fields.
+pub(in crate::dialect::openai_chat) fn write_reasoning(
+    request: &Request<'_>,
+    wanted: &RequestEdits<'_>,
+    out: &mut Writer,
+    losses: &mut Losses,
+) {
+    out.begin_object();
+    RequestWriter { request, wanted, quirks: wanted.quirks, is_own: false, out, losses }.reasoning();
+    out.end_object();
+}
+
 pub(super) fn unsupported(message: String) -> BodyFault {
     BodyFault { kind: BodyFaultKind::Unsupported, param: None, message }
 }
@@ -98,9 +110,8 @@ impl RequestWriter<'_, '_> {
 
     fn sampling(&mut self) {
         let params = &self.request.params;
-        let usual = [
-            ("temperature", params.temperature, Loss::Temperature),
-            ("top_p", params.top_p, Loss::TopP),
+        let usual = [("temperature", params.temperature, Loss::Temperature), ("top_p", params.top_p, Loss::TopP)];
+        let penalties = [
             ("frequency_penalty", params.frequency_penalty, Loss::FrequencyPenalty),
             ("presence_penalty", params.presence_penalty, Loss::PresencePenalty),
         ];
@@ -114,25 +125,38 @@ impl RequestWriter<'_, '_> {
         for (name, value, loss) in usual {
             self.raw(name, value, samples, loss);
         }
+        for (name, value, loss) in penalties {
+            self.raw(name, value, !quirks::has_no_penalties(self.quirks), loss);
+        }
         for (name, value, loss) in more {
             self.raw(name, value, samples && (self.is_own || quirks::samples_more(self.quirks)), loss);
         }
         self.out.opt_raw(quirks::seed_field(self.quirks), params.seed);
         self.stops();
         self.out.opt_u64("n", params.choices.filter(|choices| *choices > 1 || self.is_own));
-        if samples {
+        self.probabilities();
+    }
+
+    fn probabilities(&mut self) {
+        let params = &self.request.params;
+        let are_told = !quirks::has_no_logprobs(self.quirks);
+        if are_told {
             self.out.opt_bool("logprobs", params.logprobs);
             self.out.opt_u64("top_logprobs", params.top_logprobs);
         } else {
             self.losses.note_if(params.logprobs == Some(true) || params.top_logprobs.is_some(), Loss::Logprobs);
         }
-        self.raw("logit_bias", params.logit_bias, samples && !self.is_core(), Loss::LogitBias);
+        let takes_bias = are_told && !self.is_core() && !quirks::has_no_penalties(self.quirks);
+        self.raw("logit_bias", params.logit_bias, takes_bias, Loss::LogitBias);
     }
 
     fn stops(&mut self) {
         let stop = &self.request.params.stop;
         if stop.is_empty() {
             return;
+        }
+        if quirks::has_no_stop(self.quirks) {
+            return self.losses.note(Loss::Stop);
         }
         let most = quirks::most_stops(self.quirks);
         self.losses.note_if(stop.len() > most, Loss::StopCount);
@@ -187,8 +211,9 @@ impl RequestWriter<'_, '_> {
             self.losses.note_if(tool.cache.is_some() && !marks, Loss::CacheMark);
             match &tool.kind {
                 ToolKind::Native { raw, .. } if self.is_own => self.out.raw(raw),
-                ToolKind::Native { name, .. } => {
-                    return Err(unsupported(format!("the tool `{name}` is known to the client's own API family only")));
+                ToolKind::Native { .. } => {
+                    let fault = unsupported("a tool is known to the client's own API family only".to_owned());
+                    return Err(BodyFault { param: Some("tools".to_owned()), ..fault });
                 }
                 ToolKind::Function { name, description, schema, strict } => {
                     self.out.begin_object();
@@ -285,10 +310,13 @@ impl RequestWriter<'_, '_> {
         }
         let asked = self.effort(reasoning);
         let Some(effort) = asked else { return };
+        if effort == Effort::None && quirks::has_thinking_switch(self.quirks) {
+            return self.out.field_raw("thinking", "{\"type\":\"disabled\"}");
+        }
         if quirks::has_no_effort(self.quirks) {
             return self.losses.note(Loss::ReasoningEffort);
         }
-        let known = self.known_effort(effort);
+        let known = quirks::nearest_effort(self.quirks, effort, self.is_own);
         self.losses.note_if(known != effort, Loss::ReasoningEffort);
         self.out.field_str("reasoning_effort", known.word());
     }
@@ -309,15 +337,6 @@ impl RequestWriter<'_, '_> {
         }
         let usual = reasoning.enabled.filter(|enabled| *enabled).map(|_| Effort::Medium);
         reasoning.effort.or(usual)
-    }
-
-    fn known_effort(&self, effort: Effort) -> Effort {
-        match (quirks::has_basic_efforts(self.quirks), effort) {
-            (true, Effort::None | Effort::Minimal) => Effort::Low,
-            (true, Effort::XHigh | Effort::Max) => Effort::High,
-            (false, Effort::Max) if !self.is_own => Effort::XHigh,
-            (_, effort) => effort,
-        }
     }
 
     /// OpenRouter takes all of it.

@@ -4,7 +4,7 @@ use super::annotation::{self, Place};
 use super::{is_legacy, reasoning_field};
 use crate::bridge::AnswerEdits;
 use crate::dialect::openai_chat::thoughts::{self, On, Sealed};
-use crate::dialect::openai_chat::{finish, media, provider, usage};
+use crate::dialect::openai_chat::{finish, media, provider, service_tier, usage};
 use crate::fault::Surface;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
@@ -39,7 +39,7 @@ pub(super) fn encode(
         out.key("usage");
         usage::write(out, tokens, receipt);
     }
-    out.opt_str("service_tier", answer.service_tier.as_deref());
+    out.opt_str("service_tier", answer.service_tier.as_deref().and_then(service_tier));
     out.field_null("system_fingerprint");
     out.end_object();
 }

@@ -7,6 +7,8 @@ mod events;
 mod request;
 mod turns;
 
+pub(super) use request::reasoning;
+
 use crate::Carry;
 use crate::bridge::AnswerEdits;
 use crate::dialect::{EncodeEvents, Ingress};

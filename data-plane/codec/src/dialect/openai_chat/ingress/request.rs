@@ -255,7 +255,10 @@ fn format<'a>(value: Value<'a>) -> Result<Option<Format<'a>>, BodyFault> {
 }
 
 /// OpenRouter's object. None when it has an effort that nobody here knows.
-fn reasoning<'a>(value: Value<'a>, before: Option<Reasoning<'a>>) -> Result<Option<Reasoning<'a>>, BodyFault> {
+pub(in crate::dialect::openai_chat) fn reasoning<'a>(
+    value: Value<'a>,
+    before: Option<Reasoning<'a>>,
+) -> Result<Option<Reasoning<'a>>, BodyFault> {
     const AT: &str = "reasoning";
     let object = expect::object(value, AT)?;
     let mut reasoning = before.unwrap_or_default();

@@ -227,41 +227,27 @@ fn t41_errors_with_status_200_are_told_apart() {
 }
 
 #[test]
-fn openrouters_clients_are_told_who_answered() {
+fn openrouters_clients_are_told_who_answered_where_the_answer_is_written_anew() {
     let told = |surface, provider: &str| AnswerEdits { provider: provider.to_owned(), ..edits(surface) };
-    let answer = message(json!({"role":"assistant","content":"say \"provider\": x"}), "stop");
-    let same = Bridge::between(&DIALECT, &DIALECT).unwrap();
-    let mut whole = answer.clone();
+    let mut whole = message(json!({"role":"assistant","content":"x"}), "stop");
     whole["model"] = json!("up");
-    let chunk = |more: &str| {
-        format!(
-            "data: {{\"id\":\"a\",\"model\":\"up\"{more},\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"x\"}}}}]}}\n\ndata: [DONE]\n\n"
-        )
-    };
-    for bridge in [same, translating()] {
-        for (surface, provider, seen) in [
-            (Surface::ApiV1, "a \"b\"", json!("a \"b\"")),
-            (Surface::ApiV1, "", Value::Null),
-            (Surface::V1, "a", Value::Null),
-        ] {
-            let wanted = told(surface, provider);
-            let shown = bridge.whole(Bytes::from(whole.to_string()), &wanted, &mut pricer()).unwrap();
-            let shown: Value = serde_json::from_slice(&shown.body.into_bytes()).unwrap();
-            assert_eq!((&shown["provider"], &shown["model"]), (&seen, &json!("public/model")));
-            let mut pass = bridge.stream(&wanted);
-            let mut out = pass.push(Bytes::from(chunk("")), &mut pricer()).to_vec();
-            out.extend_from_slice(&pass.end(&mut pricer()).0);
-            let text = String::from_utf8(out).unwrap();
-            let first: Value =
-                serde_json::from_str(text.lines().next().unwrap().strip_prefix("data: ").unwrap()).unwrap();
-            assert_eq!((&first["provider"], &first["model"]), (&seen, &json!("public/model")), "{text}");
-        }
+    let chunk = "data: {\"id\":\"a\",\"model\":\"up\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\ndata: [DONE]\n\n";
+    let same = Bridge::between(&DIALECT, &DIALECT).unwrap();
+    for (bridge, surface, provider, seen) in [
+        (translating(), Surface::ApiV1, "a \"b\"", json!("a \"b\"")),
+        (translating(), Surface::ApiV1, "", Value::Null),
+        (translating(), Surface::V1, "a", Value::Null),
+        (same, Surface::ApiV1, "a", Value::Null),
+    ] {
+        let wanted = told(surface, provider);
+        let shown = bridge.whole(Bytes::from(whole.to_string()), &wanted, &mut pricer()).unwrap();
+        let shown: Value = serde_json::from_slice(&shown.body.into_bytes()).unwrap();
+        assert_eq!((&shown["provider"], &shown["model"]), (&seen, &json!("public/model")));
+        let mut pass = bridge.stream(&wanted);
+        let mut out = pass.push(Bytes::from(chunk), &mut pricer()).to_vec();
+        out.extend_from_slice(&pass.end(&mut pricer()).0);
+        let text = String::from_utf8(out).unwrap();
+        let first: Value = serde_json::from_str(text.lines().next().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!((&first["provider"], &first["model"]), (&seen, &json!("public/model")), "{text}");
     }
-    // OpenRouter itself says it.
-    let mut pass = same.stream(&told(Surface::ApiV1, "row"));
-    let out = pass.push(Bytes::from(chunk(",\"provider\":\"Lab\"")), &mut pricer());
-    assert!(
-        String::from_utf8_lossy(&out).contains("\"provider\":\"Lab\"")
-            && !String::from_utf8_lossy(&out).contains("row")
-    );
 }

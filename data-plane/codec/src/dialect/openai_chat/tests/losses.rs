@@ -17,6 +17,7 @@ const LOSING: &[(&str, &str, &[&str])] = &[
         r#""top_k":1,"min_p":1,"top_a":1,"repetition_penalty":1,"stop":["1","2","3","4","5"]"#,
         &["max-4-stops"],
     ),
+    (r#"[{"role":"user","content":"x"}]"#, r#""stop":"1""#, &["no-stop"]),
     (
         r#"[{"role":"user","content":"x"}]"#,
         r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}},"tool_choice":"required""#,
@@ -73,6 +74,7 @@ fn foreign() -> Losses {
         max_output: None,
         input_modalities: &[],
         require_parameters: false,
+        surface: crate::fault::Surface::V1,
         carry: &carry,
     };
     let (mut out, mut losses) = (Writer::new(&Bytes::new()), Losses::default());

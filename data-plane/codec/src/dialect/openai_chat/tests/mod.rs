@@ -48,6 +48,7 @@ fn sent_from(from: &'static str, body: &str, quirks: &[&str]) -> Result<(Value, 
         max_output: Some(1_000),
         input_modalities: &[],
         require_parameters: false,
+        surface: crate::fault::Surface::V1,
         carry: &carry,
     };
     let mut out = Writer::new(&Bytes::new());

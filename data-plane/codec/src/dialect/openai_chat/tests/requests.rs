@@ -23,8 +23,10 @@ fn t01_system_and_developer_text_keep_their_places() {
     let messages = r#"[{"role":"system","content":"a"},{"role":"user","content":"b"},{"role":"developer","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]},{"role":"system","content":null}]"#;
     let (all, losses) = messages_from(OTHER, messages, &[]);
     let expected = json!([{"role":"system","content":"a"},{"role":"user","content":"b"},
-        {"role":"developer","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]},{"role":"system","content":""}]);
+        {"role":"developer","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]}]);
     assert_eq!((all, losses.is_empty()), (expected, true));
+    let (own, _) = messages_from(crate::dialect::openai_chat::ID, messages, &[]);
+    assert_eq!(own[3], json!({"role":"system","content":""}), "a client of this dialect is taken at its word");
     let (all, losses) = messages_from(OTHER, messages, &["no-developer-role"]);
     assert_eq!((&all[2]["role"], losses.to_string().as_str()), (&json!("system"), "developer"));
 }
@@ -166,6 +168,7 @@ fn request_edits<'a>(carry: &'a Carry, modalities: &'a [String], is_strict: bool
         max_output: None,
         input_modalities: modalities,
         require_parameters: is_strict,
+        surface: crate::fault::Surface::V1,
         carry,
     }
 }
@@ -249,7 +252,7 @@ fn t17_tools_of_another_family_are_refused_and_never_dropped() {
     let tools = r#""tools":[{"type":"custom","custom":{"name":"c"}},{"type":"function","function":{"name":"a","description":"d"}}]"#;
     assert_eq!(with(tools)["tools"], serde_json::from_str::<Value>(&format!("{{{tools}}}")).unwrap()["tools"]);
     let fault = sent_from(OTHER, &body(HELLO, tools), &[]).unwrap_err();
-    assert_eq!(fault.kind, BodyFaultKind::Unsupported);
+    assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("tools")));
 }
 
 #[test]

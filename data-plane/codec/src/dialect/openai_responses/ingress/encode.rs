@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::echo;
 use crate::bridge::AnswerEdits;
 use crate::carry::{Carry, MARK};
+use crate::dialect::openai_chat;
 use crate::dialect::openai_responses::{fault, item, seal, usage};
 use crate::fault::FaultBody;
 use crate::json::{Tape, Value, Writer};
@@ -166,7 +167,7 @@ impl Shell {
         out.begin_array();
         output(out);
         out.end_array();
-        out.field_str("service_tier", tier.unwrap_or("default"));
+        out.field_str("service_tier", tier.and_then(openai_chat::service_tier).unwrap_or("default"));
         out.field_raw("usage", usage.unwrap_or("null"));
         out.raw(&self.echo);
         out.end_object();

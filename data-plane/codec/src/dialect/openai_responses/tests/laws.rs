@@ -480,7 +480,7 @@ fn read_all(body: &[u8]) {
         let mut tape = Tape::default();
         let carry = carry();
         let edits = request_edits(&carry);
-        BytesThrough.request(&Bytes::copy_from_slice(body), &scan, &edits);
+        let _ = BytesThrough.request(&Bytes::copy_from_slice(body), &scan, &edits);
         if let Ok(request) = tape.read_strictly(body).and_then(|value| Clients.decode(value, &scan, &carry)) {
             let mut out = Writer::new(&Bytes::new());
             if Providers.encode(&request, &edits, &mut out, &mut Losses::default()).is_ok() {

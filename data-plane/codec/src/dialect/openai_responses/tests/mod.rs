@@ -85,6 +85,7 @@ fn request_edits(carry: &Carry) -> RequestEdits<'_> {
         max_output: Some(32_000),
         input_modalities: &[],
         require_parameters: false,
+        surface: crate::fault::Surface::V1,
         carry,
     }
 }
