@@ -15,6 +15,10 @@ use crate::json::Writer;
 use crate::model::{Event, Finish, Piece, Source, Start};
 use crate::receipt::Receipt;
 
+/// Most bytes of calls' arguments that are held, since a call is written whole: more than any model writes. A call that was
+/// cut off here is no object, and goes out as the text that it is.
+const HELD_MOST: usize = 8 * 1024 * 1024;
+
 #[derive(Debug)]
 pub(in crate::dialect::gemini) struct Events {
     framing: Framing,
@@ -26,6 +30,8 @@ pub(in crate::dialect::gemini) struct Events {
     shows_thoughts: bool,
     usage: Option<TokenUsage>,
     choices: Vec<Choice>,
+    /// Bytes of arguments that came.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -66,6 +72,7 @@ impl Events {
             shows_thoughts: asks_for_thoughts(&wanted.request),
             usage: None,
             choices: Vec::new(),
+            held: 0,
         }
     }
 
@@ -209,7 +216,9 @@ impl EncodeEvents for Events {
             Event::Piece { choice, part, piece } => match piece {
                 Piece::Text(said) => self.said(*choice, *part, said, out),
                 Piece::Arguments(more) => {
-                    if let Some(Open::Call { arguments, .. }) = self.open(*choice, *part) {
+                    self.held = self.held.saturating_add(more.len());
+                    let fits = self.held <= HELD_MOST;
+                    if let Some(Open::Call { arguments, .. }) = self.open(*choice, *part).filter(|_| fits) {
                         arguments.push_str(more);
                     }
                 }
