@@ -159,7 +159,9 @@ fn from_object(value: &Value) -> UpstreamError {
         kind: word("type")
             .or_else(|| value.get("metadata")?.get("error_type")?.as_str().map(|text| clean(text, MAX_WORD)))
             .or_else(|| status_word(value)),
+        // Beside a word for the status, a number is the status once more.
         code: reason(value)
+            .or_else(|| status_word(value))
             .or_else(|| word("code"))
             .or_else(|| Some(clean(bare(value.get("__type")?.as_str()?), MAX_WORD))),
         param: word("param"),
@@ -322,7 +324,12 @@ mod tests {
             (r#"{"detail":"m"}"#, "m", None, None),
             (r#"{"detail":[{"loc":["body"],"msg":"m","type":"x"}]}"#, "m", None, None),
             (r#"{"message":{"detail":[{"msg":"m"}]}}"#, "", None, None),
-            (r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#, "m", Some("UNAVAILABLE"), Some("503")),
+            (
+                r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#,
+                "m",
+                Some("UNAVAILABLE"),
+                Some("UNAVAILABLE"),
+            ),
             (
                 r#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"locale":"en"},{"reason":"API_KEY_INVALID"}]}}"#,
                 "m",

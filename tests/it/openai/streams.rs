@@ -205,6 +205,19 @@ async fn a_silent_provider_is_bridged_with_comments() {
     assert!(reply.text().starts_with('{'), "{}", reply.text());
 }
 
+#[tokio::test]
+async fn an_answer_in_one_array_of_json_gets_no_sign_of_life() {
+    let proxy = "[keepalive]\nfirst = \"100ms\"\ninterval = \"50ms\"\n".to_owned();
+    let house = House::planes(Setup { proxy, strict: true, ..Setup::default() }).await;
+    let org = house.org("1.00").await;
+    for model in ["strict/gemini", "strict/anthropic"] {
+        let path = format!("/v1beta/models/{model}:streamGenerateContent");
+        let body = json!({"contents": [{"role": "user", "parts": [{"text": "hello !slow 300"}]}]});
+        let reply = house.client(0, &org.key).send(Ask::json(&path, &body)).await.expect(200);
+        assert!(!reply.text().contains("\n\n"), "{}", reply.text());
+    }
+}
+
 /// One connection over HTTP/2, with these bytes of room for each answer.
 struct Http2 {
     sender: SendRequest<Full<Bytes>>,

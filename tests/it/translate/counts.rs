@@ -19,6 +19,7 @@ async fn anthropics_count_is_the_providers_where_it_counts() {
     let reply = client.send(ask("strict/anthropic")).await.expect(200);
     assert_eq!(reply.json(), json!({"input_tokens": 9}));
     assert_eq!(reply.header("x-tollgate-estimated"), "");
+    assert_eq!(reply.header("request-id"), reply.header("x-request-id"), "as all of Anthropic's addresses say it");
     for family in [Family::Chat, Family::Responses, Family::Gemini] {
         let reply = client.send(ask(model(family))).await.expect(200);
         let count = reply.json()["input_tokens"].as_u64().unwrap();

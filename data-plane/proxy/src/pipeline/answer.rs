@@ -165,7 +165,7 @@ fn head(visit: &Visit, status: u16, content_type: HeaderValue) -> HeaderMap {
 pub(crate) fn stamp(visit: &Visit, headers: &mut HeaderMap) {
     let ink = &visit.worker.ink;
     if let Some(id) = ink.header(visit.id.write_text(&mut [0; RequestId::LEN]).as_bytes()) {
-        if visit.dialect.id == ANTHROPIC {
+        if visit.dialect.row == ANTHROPIC {
             headers.insert(ANTHROPIC_ID, id.clone());
         }
         headers.insert(REQUEST_ID, id);

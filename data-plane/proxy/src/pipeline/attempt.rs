@@ -7,7 +7,7 @@ use std::{collections::VecDeque, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use codec::{
-    AnswerEdits, Carry, Names, Receipt, RequestEdits, Routed, Segments, Settled, StreamEnd, StreamPass, Tap,
+    AnswerEdits, Carry, Framing, Names, Receipt, RequestEdits, Routed, Segments, Settled, StreamEnd, StreamPass, Tap,
     UpstreamError, Whole,
 };
 use domain::{catalog::PriceList, pricing, usage::TokenUsage};
@@ -96,7 +96,8 @@ pub(crate) async fn attempt(
     ticket: Ticket,
 ) -> Result<Response<Outflow>, Refusal> {
     let first_sign = visit.worker.gate.settings.keepalive.first.get();
-    let patient = !arrival.scan.stream || arrival.no_keepalive || first_sign.is_zero();
+    let is_events = arrival.scan.stream && visit.framing == Framing::Events;
+    let patient = !is_events || arrival.no_keepalive || first_sign.is_zero();
     let alarm = visit.worker.alarms.alarm();
     let attempts = Attempts {
         visit: visit.clone(),

@@ -45,6 +45,20 @@ impl Refusal {
         Refusal { fault, code: error.code.map(Cow::Owned) }
     }
 
+    /// A provider's error within a stream, passed on with its words. That it is overloaded is told apart: families have a
+    /// type of its own for that.
+    pub fn within_stream(error: UpstreamError) -> Refusal {
+        const OVERLOADED: u16 = 529;
+        let is_overloaded = matches!(error.status, Some(503 | OVERLOADED))
+            || error.kind.as_deref().is_some_and(|kind| matches!(kind, "overloaded_error" | "UNAVAILABLE"));
+        let message = match error.message.is_empty() {
+            true => Cow::Borrowed("The provider failed in mid-stream."),
+            false => Cow::Owned(error.message),
+        };
+        let fault = Fault::new(FaultCode::StreamCut, message);
+        Refusal { fault: if is_overloaded { fault.status(OVERLOADED) } else { fault }, code: None }
+    }
+
     /// The code as the client sees it.
     pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or(self.fault.code.row().code)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use codec::{InBand, StreamEnd, StreamPass};
+use codec::{Framing, InBand, StreamEnd, StreamPass};
 use domain::{faults::FaultCode, usage::Outcome};
 use link::cell::Denied;
 
@@ -167,7 +167,7 @@ impl Relay {
 
     fn schedule_comment(&mut self) {
         let keepalive = &self.visit.worker.gate.settings.keepalive;
-        if !keepalive.first.get().is_zero() {
+        if !keepalive.first.get().is_zero() && self.visit.framing == Framing::Events {
             self.comment_due = self.visit.worker.alarms.after(self.visit.worker.comment_every);
         }
     }
@@ -187,15 +187,7 @@ impl Relay {
                 self.settle(outcome_of(&self.pass));
                 self.let_go(cx);
             }
-            StreamEnd::InBandError(error) => {
-                let message = if error.message.is_empty() {
-                    "The provider failed in mid-stream.".to_owned()
-                } else {
-                    error.message
-                };
-                let refusal = Refusal::new(FaultCode::StreamCut, message);
-                self.fail(&refusal, Outcome::UpstreamCut);
-            }
+            StreamEnd::InBandError(error) => self.fail(&Refusal::within_stream(error), Outcome::UpstreamCut),
             // Charged: it was made and has been delivered.
             StreamEnd::Broken => self.fail(&judge::broken(FaultCode::StreamCut), Outcome::Finished),
             StreamEnd::Truncated | StreamEnd::Oversized | StreamEnd::Empty => {

@@ -22,7 +22,7 @@ use domain::faults::{Fault, FaultCode};
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 
-use self::paths::Operation;
+use self::paths::{Operation, unknown_verb};
 use crate::{
     connection::OpenRequest,
     framing::HeadScan,
@@ -159,6 +159,10 @@ fn is_asked_with(operation: &Operation, method: &Method) -> bool {
 }
 
 async fn wrong_method(visit: &Visit, operation: &Operation, request: Request<Incoming>) -> Response<Outflow> {
+    if let Some(verb) = unknown_verb(request.uri().path()).filter(|_| request.method() == Method::POST) {
+        let message = format!("A model cannot be asked to `{}`.", shown(verb));
+        return turn_away(visit, Refusal::new(FaultCode::UnknownRoute, message), request).await;
+    }
     let message = format!("This address is asked with {}.", operation.method());
     let mut response = turn_away(visit, Refusal::new(FaultCode::MethodNotAllowed, message), request).await;
     let allowed = if matches!(operation, Operation::Infer(_)) { "POST, OPTIONS" } else { "GET, HEAD, OPTIONS" };

@@ -144,7 +144,7 @@ fn behind_openai(rest: &str, query: Option<&str>) -> (&'static str, Option<Opera
         return inference(dialect, operation);
     }
     // Google's newest clients ask here as well.
-    let asked = rest.strip_prefix("models/").and_then(|name| generate(name, query));
+    let asked = generate(rest.strip_prefix("models/").unwrap_or(rest), query);
     asked.unwrap_or_else(|| (CHAT, models(rest, true)))
 }
 
@@ -183,6 +183,13 @@ fn models(rest: &str, has_account: bool) -> Option<Operation> {
         Some(model) => decode(model).map(Operation::Endpoints),
         None => decode(name).map(Operation::Model),
     }
+}
+
+/// What a model of Gemini's family is asked for at a path that has no such thing; none where it is not asked for anything.
+pub(super) fn unknown_verb(path: &str) -> Option<&str> {
+    let (_, verb) = path.rsplit_once(':')?;
+    let is_verb = !verb.is_empty() && verb.bytes().all(|byte| byte.is_ascii_alphabetic());
+    (is_verb && find(path, None).dialect.id == GEMINI).then_some(verb)
 }
 
 /// Undoes percent-encoding; none when it is malformed or not UTF-8.
@@ -269,6 +276,7 @@ mod tests {
             ("/gemini/v1beta/models/openai%2Fgpt-4o%3Afloor:generateContent", "openai/gpt-4o:floor"),
             ("/v1beta/models/openai/gpt-4o:floor:generateContent", "openai/gpt-4o:floor"),
             ("/v1beta/openai/gpt-4o:generateContent", "openai/gpt-4o"),
+            ("/v1/openai/gpt-4o:generateContent", "openai/gpt-4o"),
         ] {
             let asked = asked(path, None);
             assert_eq!((asked.model.as_deref(), asked.stream), (Some(model), false), "{path}");
