@@ -183,11 +183,18 @@ fn thought(message: &Value) -> Option<String> {
     plain.or(summary).or(thinking).filter(|text| !text.is_empty())
 }
 
+/// A call's arguments; Groq writes none as `null`.
+fn given(arguments: &Value) -> Value {
+    if arguments == "null" { json!("{}") } else { arguments.clone() }
+}
+
 fn calls(message: &Value) -> Vec<Value> {
     let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
     let old = message["function_call"].as_object().map(|function| json!({"id": null, "function": function}));
-    let mut all: Vec<Value> =
-        calls.iter().map(|call| json!([call["id"], call["function"]["name"], call["function"]["arguments"]])).collect();
+    let mut all: Vec<Value> = calls
+        .iter()
+        .map(|call| json!([call["id"], call["function"]["name"], given(&call["function"]["arguments"])]))
+        .collect();
     all.extend(old.map(|call| json!(["made up", call["function"]["name"], call["function"]["arguments"]])));
     all
 }

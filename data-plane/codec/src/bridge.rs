@@ -75,6 +75,8 @@ pub struct AnswerEdits {
     pub carry: Carry,
     /// What is billed by the piece and known from the request alone, as [`Bridge::units`] told it.
     pub units: TokenUsage,
+    /// The tokens that the request is taken for where a provider counts none: a translated answer tells what it is charged by.
+    pub likely_prompt: Option<u64>,
     /// Tools' names as [`Outbound::names`] told them.
     pub names: Names,
     /// What the answer's text was promised to be.
@@ -169,7 +171,10 @@ impl Bridge {
     pub fn stream(&self, edits: &AnswerEdits) -> StreamPass {
         let pass: Box<dyn Pass> = match self.halves().filter(|_| !self.is_same()) {
             Some((ingress, egress)) => {
-                let pass = CrossPass::new(egress.stream(), ingress.stream(edits), edits.names.clone());
+                let mut decoder = egress.stream();
+                decoder.seed(&edits.request_id);
+                let pass =
+                    CrossPass::new(decoder, ingress.stream(edits), edits.names.clone()).estimating(edits.likely_prompt);
                 Box::new(pass.aws_framed(egress.is_aws_framed()))
             }
             None => self.provider.same.stream(edits),

@@ -3,9 +3,11 @@
 //! provider and the model it came from, so that it is not replayed elsewhere. Never logged, never longer than it must be.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use memchr::memmem::Finder;
 use sha2::Sha256;
 
 use crate::model::Signature;
@@ -104,7 +106,8 @@ impl Carry {
 /// Whether a body carries anything of ours: then its signatures must be looked at, whatever dialect it is in.
 pub(crate) fn is_in(body: &[u8]) -> bool {
     // The second form is the beginning of the first in base64.
-    memchr::memmem::find(body, MARK.as_bytes()).is_some() || memchr::memmem::find(body, b"dGdzdDFf").is_some()
+    static MARKS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [MARK, "dGdzdDFf"].map(Finder::new));
+    MARKS.iter().any(|mark| mark.find(body).is_some())
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {

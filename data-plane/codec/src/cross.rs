@@ -12,10 +12,11 @@ use crate::frame::aws;
 use crate::frame::sse::{Frame, MAX_EVENT_BYTES, Splitter};
 use crate::json::{Tape, Writer};
 use crate::loss::{Loss, Losses};
-use crate::model::{Answer, Event, Finish, PartBody, Piece, Request, Start};
+use crate::model::{Answer, Event, Finish, Part, PartBody, Piece, Request, Start};
 use crate::names::Names;
 use crate::patch::Segments;
 use crate::receipt::Pricer;
+use crate::refusal;
 use crate::scan::Scan;
 use crate::structured::{Expectation, Settled};
 use crate::tap::Tap;
@@ -34,7 +35,8 @@ pub(crate) fn request(
     let mut tape = Tape::default();
     let value = tape.read_strictly(body)?;
     let mut request = ingress.decode(value, scan, wanted.carry)?;
-    check_media(ingress, &request, wanted.input_modalities)?;
+    check_held(ingress, provider, &request)?;
+    check_media(&request, wanted.input_modalities)?;
     let mut out = Writer::new(body);
     out.share(value.kept());
     let mut losses = Losses::default();
@@ -59,20 +61,31 @@ pub(crate) fn check_losses(provider: &Dialect, losses: Losses, wanted: &RequestE
     })
 }
 
+/// What only providers of the client's own dialect hold for it is refused everywhere else.
+fn check_held(ingress: &dyn Ingress, provider: &Dialect, request: &Request<'_>) -> Result<(), BodyFault> {
+    if request.from == provider.id {
+        return Ok(());
+    }
+    refusal::held_context(request, ingress.held()).map_or(Ok(()), Err)
+}
+
 /// Media that the model does not take are refused here, since a translation would have to drop or garble them.
-fn check_media(ingress: &dyn Ingress, request: &Request<'_>, modalities: &[String]) -> Result<(), BodyFault> {
+fn check_media(request: &Request<'_>, modalities: &[String]) -> Result<(), BodyFault> {
     if modalities.is_empty() {
         return Ok(());
     }
-    for turn in &request.turns {
-        for (at, part) in turn.parts.iter().enumerate() {
-            let PartBody::Media(media) = &part.body else { continue };
-            let word = media.kind.word();
-            if !modalities.iter().any(|taken| taken == word) {
-                let path = ingress.part_path(turn.at, at);
-                let message = format!("`{path}` is {word}, which the model does not take");
-                return Err(BodyFault { kind: BodyFaultKind::Unsupported, param: Some(path), message });
+    request.turns.iter().try_for_each(|turn| check_parts(&turn.parts, modalities))
+}
+
+fn check_parts(parts: &[Part<'_>], modalities: &[String]) -> Result<(), BodyFault> {
+    for part in parts {
+        match &part.body {
+            PartBody::Media(media) if !modalities.iter().any(|taken| taken == media.kind.word()) => {
+                let message = format!("`{}` is {}, which the model does not take", media.at, media.kind.word());
+                return Err(refusal::unsupported(&*media.at, message));
             }
+            PartBody::ToolResult { content, .. } => check_parts(content, modalities)?,
+            _ => {}
         }
     }
     Ok(())
@@ -89,7 +102,7 @@ pub(crate) fn whole(
     let value = tape.read(&body).ok().filter(|value| value.is_object() || value.is_array());
     let value = value.ok_or(Error::AnswerNotJson)?;
     let mut tap = Tap::default();
-    let mut answer = match egress.decode(value) {
+    let mut answer = match egress.decode_with(value, &wanted.request_id) {
         Ok(answer) => called_back(answer, &wanted.names),
         Err(error) => {
             tap.note_error(error);
@@ -98,6 +111,7 @@ pub(crate) fn whole(
     };
     let settled = wanted.expected.as_ref().map_or(Settled::Fits, |expected| expected.settle(&mut answer));
     note_answer(&answer, &mut tap);
+    answer.usage = answer.usage.or_else(|| Some(tap.estimated_usage(wanted.likely_prompt?)));
     let receipt = answer.usage.as_ref().map(|usage| pricer.price(usage));
     let mut out = Writer::new(&body);
     let mut losses = Losses::default();
@@ -242,6 +256,8 @@ pub(crate) struct CrossPass {
     cutter: Cutter,
     reading: Reading,
     is_oversized: bool,
+    /// What the request is taken for where the provider tells no usage.
+    likely_prompt: Option<u64>,
 }
 
 /// What finds the pieces of a stream.
@@ -265,7 +281,18 @@ struct Reading {
 impl CrossPass {
     pub fn new(decoder: Box<dyn DecodeEvents>, encoder: Box<dyn EncodeEvents>, names: Names) -> CrossPass {
         let reading = Reading { tape: Tape::default(), decoder, encoder, names, tap: Tap::default() };
-        CrossPass { cutter: Cutter::Events(Splitter::new(MAX_EVENT_BYTES)), reading, is_oversized: false }
+        CrossPass {
+            cutter: Cutter::Events(Splitter::new(MAX_EVENT_BYTES)),
+            reading,
+            is_oversized: false,
+            likely_prompt: None,
+        }
+    }
+
+    /// The same pass, which tells an estimate where the provider tells no usage.
+    pub fn estimating(mut self, likely_prompt: Option<u64>) -> CrossPass {
+        self.likely_prompt = likely_prompt;
+        self
     }
 
     /// The same pass for Amazon's frames, if they are what comes.
@@ -426,6 +453,10 @@ impl Pass for CrossPass {
         tap.note_sequence(encoder.sequence());
         let end = drive::judge(tap, self.is_oversized);
         if end == StreamEnd::Finished {
+            if let (None, Some(likely_prompt)) = (tap.usage(), self.likely_prompt) {
+                let usage = tap.estimated_usage(likely_prompt);
+                encoder.usage(&usage, &pricer.price(&usage));
+            }
             encoder.finish(&mut out);
         }
         (out.into(), end)

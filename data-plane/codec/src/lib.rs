@@ -7,7 +7,8 @@
 //! | `same.rs` | what all dialects share when bytes go through them |
 //! | `scan.rs`, `patch.rs` | one strict pass over a request; changes at the spans it found |
 //! | `model/`, `cross.rs` | the canonical words, and the one driver of translations |
-//! | `loss.rs`, `carry.rs`, `names.rs` | what a translation could not say; sealed state that travels through foreign clients; tools' names |
+//! | `loss.rs`, `refusal.rs` | what a translation could not say, and what it refuses rather than lose |
+//! | `carry.rs`, `names.rs` | sealed state that travels through foreign clients; tools' names |
 //! | `json/` | reading and writing JSON without changing what is not ours |
 //! | `frame/` | bytes to events, bounded |
 //! | `tap.rs`, `drive.rs` | what is learnt from an answer that passes; how a stream's end is judged |
@@ -36,6 +37,7 @@ mod names;
 pub mod parameters;
 pub mod patch;
 pub mod receipt;
+mod refusal;
 mod same;
 pub mod scan;
 pub mod schema;

@@ -71,6 +71,7 @@ losses! {
     Modalities = "modalities", "the kinds of output cannot be chosen";
     Developer = "developer", "developer text becomes system text";
     SystemPlace = "system_place", "system text within the conversation moves to its start";
+    FirstTurn = "first_turn", "a conversation that begins with the assistant gets a user's turn before it";
     SpeakerName = "name", "speakers have no names";
     ImageDetail = "image_detail", "how closely an image is looked at cannot be chosen";
     FileName = "file_name", "files have no names";

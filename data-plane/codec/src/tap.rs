@@ -23,6 +23,7 @@ pub struct Tap {
     /// One bit for each choice met, and for each that said why it ended.
     opened: u128,
     finished: u128,
+    has_failed: bool,
     deltas: u64,
     bytes: u64,
     unread: u64,
@@ -44,6 +45,11 @@ impl Tap {
     /// Why the (first) choice ended, in the words of the dialect; empty when it has not.
     pub fn finish_reason(&self) -> &Cow<'static, str> {
         &self.finish_reason
+    }
+
+    /// Whether it ended with the provider's own failure, though in good form: such an answer is passed on and is free.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed || self.finish_reason == "error"
     }
 
     /// The provider's last word about usage. An explicit zero is a word.
@@ -113,6 +119,11 @@ impl Tap {
         self.deltas.max(self.bytes.div_ceil(4))
     }
 
+    /// What an answer whose provider told no usage is taken for.
+    pub fn estimated_usage(&self, likely_prompt: u64) -> TokenUsage {
+        TokenUsage { prompt: likely_prompt, completion: self.estimated_output_tokens(), ..TokenUsage::default() }
+    }
+
     pub(crate) fn note_id(&mut self, id: &str) {
         self.upstream_id = cut(id);
     }
@@ -131,6 +142,11 @@ impl Tap {
         if self.finish_reason.is_empty() || (index == 0 && self.finish_reason != reason) {
             self.finish_reason = usual_reason(reason).map_or_else(|| cut(reason).into(), Cow::Borrowed);
         }
+    }
+
+    /// The reason it ended for is a failure in the words of its dialect.
+    pub(crate) fn note_failed(&mut self) {
+        self.has_failed = true;
     }
 
     /// `bytes` of text, reasoning or arguments in one piece.

@@ -4,6 +4,7 @@ use serde_json::json;
 use tollgate_tests::clients::Ask;
 use tollgate_tests::fake::strict::Family;
 use tollgate_tests::house::House;
+use tollgate_tests::money::nano_of;
 
 use super::model;
 
@@ -55,6 +56,8 @@ async fn counting_is_free() {
     let org = house.org("5.00").await;
     let body = json!({"model": "strict/anthropic", "messages": [{"role": "user", "content": "12345678"}]});
     let ask = Ask::json("/v1/messages/count_tokens", &body).header("anthropic-version", "2023-06-01");
-    house.client(0, &org.key).send(ask).await.expect(200);
+    let reply = house.client(0, &org.key).send(ask).await.expect(200);
+    let record = house.usage_of(&org.id, reply.header("x-request-id")).await;
+    assert_eq!(nano_of(&record["cost"]), 0, "{record:#}");
     assert_eq!(house.balance(&org.id).await.settled, 0);
 }

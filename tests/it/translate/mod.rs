@@ -13,6 +13,7 @@ mod other;
 mod rounds;
 mod routes;
 mod speak;
+mod speech;
 mod structured;
 mod talk;
 mod tools;

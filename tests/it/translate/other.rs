@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tollgate_tests::actors::Org;
 use tollgate_tests::clients::{Ask, Reply};
 use tollgate_tests::fake::strict::{Seen, Strict};
-use tollgate_tests::house::{House, rates};
+use tollgate_tests::house::{House, ask_until, rates};
 use tollgate_tests::money::nano_of;
 
 /// The same as in a file: `RIFF` and so on would be read by nobody here.
@@ -118,6 +118,75 @@ async fn an_image_is_edited_from_a_form() {
     let seen = seen(&house.fake.strict(), "image-edit");
     assert_eq!((seen.model.as_str(), &seen.body["image"]["bytes"]), ("strict-image-1", &json!(PIXEL.len())));
     costs(&house, &org, "strict/image", reply.header("x-request-id"), &seen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_fields_of_a_form_are_honoured_and_go_no_further() {
+    let (house, org) = lab().await;
+    let client = house.client(0, &org.key);
+    for (path, model, upstream, provider, file) in [
+        (
+            "/v1/audio/transcriptions",
+            "strict/transcribe",
+            "strict-transcribe-1",
+            "strict-audio",
+            ("file", "a.wav", "audio/wav", SOUND),
+        ),
+        ("/v1/images/edits", "strict/image", "strict-image-1", "strict-image", ("image", "c.png", "image/png", PIXEL)),
+    ] {
+        let tag = format!("own-fields-{provider}");
+        let prompt = ("prompt", &*format!("hat !tag {tag}"));
+        let only = |name: &str| format!(r#"{{"only": ["{name}"]}}"#);
+        let (here, elsewhere, models) = (only(provider), only("plain"), format!(r#"["{model}"]"#));
+        let own = [("provider", &*here), ("route", "fallback"), ("transforms", "[]"), ("session_id", "s")];
+        let with = |more: &[(&str, &str)]| form(path, &[more, &[prompt]].concat(), file);
+        let expected = with(&[("model", upstream)]).body;
+        for ask in [
+            with(&[&own[..], &[("model", model), ("models", &models)]].concat()),
+            with(&[&[("models", &*models)], &own[..]].concat()),
+            with(&[&[("models[]", model)], &own[..]].concat()),
+        ] {
+            let reply = client.send(ask).await.expect(200);
+            assert_eq!(reply.header("x-tollgate-provider"), provider);
+            let seen = seen(&house.fake.strict(), &tag);
+            assert_eq!(seen.raw, expected, "{}", String::from_utf8_lossy(&seen.raw));
+        }
+        let reply = client.send(with(&[("model", model), ("provider", &elsewhere)])).await.expect(404);
+        assert_eq!(reply.code(), "no_endpoints", "{}", reply.text());
+        for (name, bad) in [("provider", "fast"), ("provider", r#"{"sort":"zzz"}"#), ("models", "a"), ("Route", "x")] {
+            let reply = client.send(with(&[("model", model), (name, bad)])).await.expect(400);
+            assert_eq!(reply.json()["error"]["param"], name.to_lowercase(), "{name}={bad}: {}", reply.text());
+        }
+        assert_eq!(house.fake.strict().tagged(&tag).len(), 3, "what was refused has reached the provider");
+    }
+    let body =
+        json!({"models": ["strict/embed"], "input": "one !tag own-json", "transforms": [], "usage": {"include": true}});
+    asked(&house, &org, "/v1/embeddings", &body).await;
+    let sent: Value = serde_json::from_slice(&seen(&house.fake.strict(), "own-json").raw).expect("JSON");
+    assert_eq!(sent, json!({"model": "strict-embed-1", "input": "one !tag own-json"}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generation_says_what_kind_of_work_it_was() {
+    let (house, org) = lab().await;
+    let client = house.client(0, &org.key);
+    let sound = form("/v1/audio/transcriptions", &[("model", "strict/transcribe")], ("file", "a", "audio/wav", SOUND));
+    let json = |path: &str, body: Value| Ask::json(path, &body);
+    for (ask, kind) in [
+        (json("/v1/embeddings", json!({"model": "strict/embed", "input": "x"})), "embeddings"),
+        (json("/v1/images/generations", json!({"model": "strict/image", "prompt": "x"})), "images"),
+        (json("/v1/audio/speech", json!({"model": "strict/speech", "input": "x", "voice": "a"})), "audio/speech"),
+        (sound, "audio/transcriptions"),
+        (json("/v1/moderations", json!({"model": "strict/moderate", "input": "x"})), "moderations"),
+        (json("/v1/rerank", json!({"model": "strict/rerank", "query": "x", "documents": ["x"]})), "rerank"),
+        (json("/v1/completions", json!({"model": "strict/complete", "prompt": "x"})), "completions"),
+        (json("/v1/responses", json!({"model": "strict/openai-responses", "input": "x"})), "chat_completions"),
+    ] {
+        let id = client.send(ask).await.expect(200).header("x-request-id").to_owned();
+        let told = Ask::get(&format!("/v1/generation?id={id}"));
+        let told = ask_until("the generation is known", &client, &told, 200).await.json();
+        assert_eq!(told["data"]["api_type"], kind, "{told:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

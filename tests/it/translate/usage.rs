@@ -1,9 +1,10 @@
 //! What it cost: the ledger says what the provider's own classes of tokens cost, whatever families were in between, and
 //! the client is told the same tokens in its own words.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tollgate_tests::clients::Ask;
 use tollgate_tests::fake::strict::{Family, Seen, Truth};
-use tollgate_tests::house::rates;
+use tollgate_tests::house::{House, rates};
 use tollgate_tests::money::{nano_of, nano_of_number};
 
 use super::speak::Answered;
@@ -102,6 +103,23 @@ async fn errors_cost_nothing() {
         assert_eq!(nano_of(&record["cost"]), 0, "{record:#}");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_google_could_not_read_is_free_for_its_own_clients_too() {
+    let house = House::strict().await;
+    let org = house.org("5.00").await;
+    let tools =
+        json!([{"functionDeclarations": [{"name": "get_weather", "parametersJsonSchema": {"type": "object"}}]}]);
+    let ask = "!badargs\ncall get_weather({\"city\":\"Oslo\"})";
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": ask}]}], "tools": tools});
+    for verb in ["generateContent", "streamGenerateContent?alt=sse"] {
+        let path = format!("/v1beta/models/strict/gemini:{verb}");
+        let reply = house.client(0, &org.key).send(Ask::json(&path, &body)).await.expect(200);
+        assert!(reply.text().contains("MALFORMED_FUNCTION_CALL"), "{}", reply.text());
+        let record = house.usage_of(&org.id, reply.header("x-request-id")).await;
+        assert_eq!(nano_of(&record["cost"]), 0, "{record:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -86,8 +86,9 @@ fn t01_t03_texts_of_every_client_survive_in_their_order_at_every_provider() {
 fn t04_a_turn_of_calls_alone_brings_no_empty_text_anywhere() {
     let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
     let result = json!({"role": "tool", "tool_call_id": "c1", "content": "r"});
+    let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}});
     for content in [json!(null), json!("")] {
-        let chat = json!({"model": "m", "messages": [{"role": "user", "content": "x"},
+        let chat = json!({"model": "m", "tools": [tool], "messages": [{"role": "user", "content": "x"},
             {"role": "assistant", "content": content, "tool_calls": [call]}, result]});
         for client in CLIENTS {
             let body = spoken(client, &chat);
@@ -291,7 +292,7 @@ fn t17_a_tool_that_only_one_provider_has_is_refused_and_never_dropped() {
             let fault = send(pair, &body, false).expect_err(&named(pair));
             assert_eq!(
                 (fault.kind, fault.param.as_deref()),
-                (BodyFaultKind::Unsupported, Some("tools")),
+                (BodyFaultKind::Unsupported, Some("tools[0]")),
                 "{}",
                 named(pair)
             );

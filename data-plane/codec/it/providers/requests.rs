@@ -73,7 +73,9 @@ fn send(case: &Case, body: &[u8], row: &seed::Row) -> usize {
             let missing = wanted.iter().filter(|text| !got.contains(text.as_str())).count();
             assert_eq!(missing, 0, "{} from {} with {quirks:?}", case.name, client.id);
             let offered = functions(&sent);
-            assert_eq!(functions(&recorded), offered, "{} from {}", case.name, client.id);
+            // Anthropic's clients declare what was called earlier, though nothing may be called now.
+            let is_inert = functions(&recorded).is_empty() && sent["tool_choice"] == "none";
+            assert!(is_inert || functions(&recorded) == offered, "{} from {}: {offered:?}", case.name, client.id);
             count += 1;
         }
     }

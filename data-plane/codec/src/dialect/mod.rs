@@ -159,8 +159,11 @@ pub(crate) trait Ingress: Debug + Sync {
     );
     /// What writes a streamed answer.
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn EncodeEvents>;
-    /// The name of a part of a turn in this dialect's requests, such as `messages[2].content[0]`.
-    fn part_path(&self, turn: usize, part: usize) -> String;
+    /// Fields of its requests in which its own providers hold or reach context for the client. Without it the answer would
+    /// mean something else: other dialects' providers are not asked then.
+    fn held(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Losses that writing answers can have.
     fn losses(&self) -> &'static [Loss];
 }
@@ -191,6 +194,11 @@ pub(crate) trait Egress: Debug + Sync {
     ) -> Result<(), BodyFault>;
     /// Reads a whole answer; the error where the provider sent one with HTTP 200.
     fn decode<'a>(&self, answer: Value<'a>) -> Result<Answer<'a>, UpstreamError>;
+    /// The same where providers may give neither calls nor answers an id: those that are made up differ from those of every
+    /// answer that was read with another `seed`.
+    fn decode_with<'a>(&self, answer: Value<'a>, _seed: &str) -> Result<Answer<'a>, UpstreamError> {
+        self.decode(answer)
+    }
     /// What reads a streamed answer.
     fn stream(&self) -> Box<dyn DecodeEvents>;
     /// Whether a tool may be called so; other names are changed before `encode`, and changed back in answers.
@@ -210,6 +218,9 @@ pub(crate) trait DecodeEvents: Debug + Send {
     /// One frame whose data is JSON; `name` is its `event:` line, or empty. Unknown frames are skipped and counted with
     /// [`Sink::unknown`]. An error that the provider reports ends the stream.
     fn frame(&mut self, name: &str, data: Value<'_>, sink: &mut Sink<'_>) -> Result<(), UpstreamError>;
+    /// What ids that are made up begin with where the answer has none of its own, as in [`Egress::decode_with`]; told before
+    /// the first frame.
+    fn seed(&mut self, _seed: &str) {}
     /// The provider's body is over: what can be told only now (parts that are still open are left open unless the provider
     /// said that the answer was finished).
     fn end(&mut self, sink: &mut Sink<'_>);

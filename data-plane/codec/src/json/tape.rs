@@ -265,9 +265,12 @@ impl<'a> Value<'a> {
     pub fn is_text(&self, text: &str) -> bool {
         let node = self.node();
         match node.escaped {
+            // Most names are told apart by their lengths alone.
             false => {
-                let inner = self.text.get(node.span.start + 1..node.span.end.saturating_sub(1));
-                node.kind == Kind::String && inner == Some(text)
+                let (start, end) = (node.span.start + 1, node.span.end.saturating_sub(1));
+                node.kind == Kind::String
+                    && end.checked_sub(start) == Some(text.len())
+                    && self.text.as_bytes().get(start..end) == Some(text.as_bytes())
             }
             true => self.string().is_some_and(|meant| meant == text),
         }

@@ -175,6 +175,7 @@ fn own_media(media: &Media<'_>) -> Media<'static> {
         },
         name: media.name.as_deref().map(own),
         detail: media.detail.as_deref().map(own),
+        at: media.at.clone(),
     }
 }
 

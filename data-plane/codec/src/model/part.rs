@@ -95,6 +95,8 @@ pub(crate) struct Media<'a> {
     pub name: Option<Cow<'a, str>>,
     /// How closely an image is looked at: `low`, `high`, `auto`.
     pub detail: Option<Cow<'a, str>>,
+    /// Its place in the client's request, for error messages; empty in answers.
+    pub at: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

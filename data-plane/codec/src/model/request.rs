@@ -10,6 +10,8 @@ use crate::json::Value;
 pub(crate) struct Request<'a> {
     /// The name of the dialect it was read from: what only that one can say is written by a half of the same name.
     pub from: &'static str,
+    /// The field there that the conversation stands in, for error messages.
+    pub conversation: &'static str,
     /// Everything that was said, in the client's order. System and developer text are turns of their own, wherever they
     /// stand; neighbours may have the same role. Halves that need alternation merge.
     pub turns: Vec<Turn<'a>>,
@@ -80,5 +82,10 @@ pub(crate) enum ToolKind<'a> {
     },
     /// A tool of the provider's own (search, code, …), for a half of the same dialect. Any other half refuses the
     /// request: dropping a tool changes what the answer means.
-    Native { name: Cow<'a, str>, raw: &'a str },
+    Native {
+        /// Its place in the client's own list, for error messages.
+        at: usize,
+        name: Cow<'a, str>,
+        raw: &'a str,
+    },
 }

@@ -35,6 +35,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const NO: HeaderValue = HeaderValue::from_static("no");
@@ -57,9 +58,7 @@ pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
                 headers.insert(HEALED, HeaderValue::from_static("true"));
             }
             generation_id(&visit, &mut headers, whole.tap.upstream_id());
-            // An answer whose finish says "error" is passed on and is free.
-            let failed = whole.tap.finish_reason() == "error";
-            let outcome = if failed { Outcome::UpstreamError } else { Outcome::Finished };
+            let outcome = if whole.tap.has_failed() { Outcome::UpstreamError } else { Outcome::Finished };
             ticket.close(&Ending { outcome, tap: Some(&whole.tap), status: 200 });
             response(StatusCode::OK, headers, Outflow::many(whole.body))
         }
@@ -67,6 +66,12 @@ pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
             let mut headers = stream_head(relay.visit());
             generation_id(relay.visit(), &mut headers, relay.upstream_id());
             response(StatusCode::OK, headers, Outflow::flow(relay))
+        }
+        Answer::Sound(sound) => {
+            let visit = sound.visit();
+            let mut headers = head(visit, 200, visit.kind().unwrap_or(OCTETS));
+            headers.insert(ACCEL_BUFFERING, NO);
+            response(StatusCode::OK, headers, Outflow::sound(sound))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, pin::pin, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use codec::{
     AnswerEdits, Carry, Framing, Names, Receipt, RequestEdits, Routed, Segments, Settled, StreamEnd, StreamPass, Tap,
-    UpstreamError, Whole,
+    UpstreamError, Whole, dialect::tasks::Opaque,
 };
 use domain::{catalog::PriceList, pricing, usage::TokenUsage};
 use http::{
@@ -26,8 +26,9 @@ use super::{
     judge::{self, Miss, Then, Trouble, Verdict},
     plan::Plan,
     relay::{self, Relay},
-    reply::{Pieces, is_identity, is_stream, read, retry_after},
+    reply::{Pieces, is_identity, is_media, is_stream, read, retry_after},
     settle::{Ending, Reached, Ticket},
+    sound::{Begun, Sound},
 };
 use crate::{
     alarm::{Alarm, Tick, TimeUp},
@@ -48,6 +49,7 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 pub(crate) enum Answer {
     Whole { visit: Rc<Visit>, ticket: Ticket, whole: Box<Whole> },
     Flow(Box<Relay>),
+    Sound(Box<Sound>),
 }
 
 /// A stream whose first output is there.
@@ -66,6 +68,7 @@ pub(crate) type Ran = Result<Answer, Refusal>;
 enum Got {
     Whole(Box<Whole>),
     Flow(Box<Flow>),
+    Sound(Box<Begun>),
 }
 
 /// What is sent to an endpoint.
@@ -203,6 +206,7 @@ impl Attempts {
                 let model = plan.public_name(&lane, &arrival);
                 Answer::Flow(Box::new(Relay::new(visit, ticket, lane, model, *flow)))
             }
+            Got::Sound(begun) => Answer::Sound(Box::new(Sound::new(visit, ticket, *begun))),
         }
     }
 
@@ -336,6 +340,9 @@ impl Attempts {
         }
         match self.arrival.scan.stream {
             true => self.prime(lane, reply.body).await.map(Got::Flow),
+            false if lane.dialect.is_opaque() && is_media(&reply.fields) => {
+                Box::pin(self.listen(lane, reply)).await.map(Got::Sound)
+            }
             false => self.collect(lane, reply).await.map(Got::Whole),
         }
     }
@@ -474,6 +481,24 @@ impl Attempts {
         }
     }
 
+    /// Waits for the first bytes of an answer that nobody here reads. What fails before them can still fall over.
+    async fn listen(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Begun>, Box<Miss>> {
+        let Reply { fields, mut body, .. } = reply;
+        let first = loop {
+            let due = self.due(self.visit.worker.timeouts.provider_stall.get());
+            match self.alarm.limit(due, body.data()).await {
+                Ok(Some(Ok(data))) if data.is_empty() => {}
+                Ok(Some(Ok(data))) => break data,
+                Ok(Some(Err(error))) => return Err(self.lost(lane, error)),
+                Ok(None) => return Err(self.miss(lane, Trouble::BadReply, None)),
+                Err(TimeUp) => return Err(self.miss(lane, Trouble::Slow, None)),
+            }
+        };
+        self.visit.answers_with(fields.get("content-type").unwrap_or_default());
+        let told = Opaque::begun(lane.bridge.units(&self.arrival.scan));
+        Ok(Box::new(Begun { first, body, told }))
+    }
+
     fn reported(&mut self, lane: &Lane, error: UpstreamError) -> Box<Miss> {
         self.ticket.reached(Reached::Nothing);
         Box::new(Miss { trouble: Trouble::Reported(error.status), error, ..*miss(lane, Trouble::BadReply) })
@@ -539,6 +564,7 @@ impl Attempts {
             provider: lane.route.provider.name.clone(),
             created: u64::try_from(self.visit.started_at.seconds()).unwrap_or(0),
             carry: self.carry.clone(),
+            likely_prompt: self.ticket.sizing().map(|sizing| sizing.likely_prompt),
             names: self.names.clone(),
             request: self.arrival.body.clone(),
             ..edits

@@ -14,6 +14,7 @@ mod refusal;
 mod relay;
 mod reply;
 mod settle;
+mod sound;
 mod visit;
 
 use std::{convert::Infallible, rc::Rc};
@@ -91,6 +92,7 @@ mod tests {
         assert!(size(Chat::serve) <= 2_560, "{} bytes", size(Chat::serve));
         assert!(size(Attempts::run) <= 4_608, "{} bytes", size(Attempts::run));
         assert!(size_of::<relay::Relay>() <= 1_280, "{} bytes", size_of::<relay::Relay>());
+        assert!(size_of::<sound::Sound>() <= 1_024, "{} bytes", size_of::<sound::Sound>());
         assert!(size_of::<Outflow>() <= 64, "{} bytes", size_of::<Outflow>());
     }
 }

@@ -1,8 +1,8 @@
-//! The body of an answer: nothing, a whole, or a stream that is still coming. Never fails: an error after the first byte is
-//! an event in the stream, and the body ends cleanly.
+//! The body of an answer: nothing, a whole, or a stream that is still coming. An error after the first byte is an event in
+//! the stream, and the body ends cleanly. Only where bytes of another kind pass, and nothing can be said among them, does it
+//! end badly: a client must not take the half of a sound for all of it.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,7 +11,10 @@ use bytes::Bytes;
 use codec::{Pieces, Segments};
 use http_body::{Body, Frame, SizeHint};
 
-use super::relay::{Relay, Step, Waiting};
+use super::{
+    relay::{Relay, Step, Waiting},
+    sound::Sound,
+};
 use crate::{connection::OpenRequest, stall::Stall};
 
 /// The body of an answer.
@@ -23,12 +26,18 @@ pub(crate) struct Outflow {
     stall: Option<Stall>,
 }
 
+/// The rest of the answer will not come, and there is no other way to say so than to break off.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(crate) struct BrokenOff;
+
 enum Kind {
     Empty,
     One(Bytes),
     Many(Box<Many>),
     Waiting(Box<Waiting>),
     Flow(Box<Relay>),
+    Sound(Box<Sound>),
 }
 
 /// A large answer on its way.
@@ -68,6 +77,11 @@ impl Outflow {
         Outflow::of(Kind::Flow(relay))
     }
 
+    /// Bytes that pass as they come.
+    pub fn sound(sound: Box<Sound>) -> Outflow {
+        Outflow::of(Kind::Sound(sound))
+    }
+
     /// A stream that has none yet.
     pub fn waiting(waiting: Waiting) -> Outflow {
         Outflow::of(Kind::Waiting(Box::new(waiting)))
@@ -83,13 +97,13 @@ impl Outflow {
     /// A piece of a stream is what came in one read, so that whoever reads at all takes it in time.
     fn note(&self, handed: bool) {
         let (Some(stall), Some(open)) = (&self.stall, &self.open) else { return };
-        match handed && matches!(self.kind, Kind::Flow(_) | Kind::Waiting(_)) {
+        match handed && matches!(self.kind, Kind::Flow(_) | Kind::Waiting(_) | Kind::Sound(_)) {
             true => stall.expect_until(open.connection().next_write_due()),
             false => stall.is_over(),
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         let next = match &mut self.kind {
             Kind::Empty => None,
             Kind::One(bytes) => {
@@ -114,29 +128,36 @@ impl Outflow {
                     return self.poll_next(cx);
                 }
             },
+            Kind::Sound(sound) => match std::task::ready!(sound.poll_next(cx)) {
+                Ok(next) => next,
+                Err(broken) => {
+                    self.kind = Kind::Empty;
+                    return Poll::Ready(Some(Err(broken)));
+                }
+            },
         };
         if next.is_none() {
             self.kind = Kind::Empty;
         }
-        Poll::Ready(next)
+        Poll::Ready(next.map(Ok))
     }
 }
 
 impl Body for Outflow {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let polled = self.poll_next(cx);
         self.note(matches!(polled, Poll::Ready(Some(_))));
-        polled.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+        polled.map(|next| next.map(|next| next.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
             Kind::Many(many) => many.left == 0,
-            Kind::One(_) | Kind::Waiting(_) | Kind::Flow(_) => false,
+            Kind::One(_) | Kind::Waiting(_) | Kind::Flow(_) | Kind::Sound(_) => false,
         }
     }
 
@@ -145,7 +166,7 @@ impl Body for Outflow {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Many(many) => SizeHint::with_exact(many.left),
-            Kind::Waiting(_) | Kind::Flow(_) => SizeHint::default(),
+            Kind::Waiting(_) | Kind::Flow(_) | Kind::Sound(_) => SizeHint::default(),
         }
     }
 }

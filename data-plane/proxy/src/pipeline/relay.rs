@@ -331,7 +331,7 @@ fn covered(ticket: &Ticket) -> u64 {
 
 /// A finish that says "error" is none.
 fn outcome_of(pass: &StreamPass) -> Outcome {
-    if pass.tap().finish_reason() == "error" { Outcome::UpstreamCut } else { Outcome::Finished }
+    if pass.tap().has_failed() { Outcome::UpstreamCut } else { Outcome::Finished }
 }
 
 impl Drop for Relay {
@@ -374,7 +374,7 @@ impl Waiting {
         }
         match Pin::new(&mut self.run).poll(cx) {
             Poll::Ready(Ok(Answer::Flow(relay))) => Poll::Ready(Step::Flow(relay)),
-            Poll::Ready(Ok(Answer::Whole { .. })) => {
+            Poll::Ready(Ok(Answer::Whole { .. } | Answer::Sound(_))) => {
                 Poll::Ready(Step::Last(self.last(&Refusal::new(FaultCode::Internal, "The answer is not a stream."))))
             }
             Poll::Ready(Err(refusal)) => Poll::Ready(Step::Last(self.last(&refusal))),

@@ -18,6 +18,15 @@ pub(super) fn is_stream(fields: &Fields, wanted: &str) -> bool {
     kind.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
+/// Whether a body is neither JSON nor text: sound, pictures, anything that is of use to a client piece by piece. What does
+/// not say what it is may be an error, and is none.
+pub(super) fn is_media(fields: &Fields) -> bool {
+    let kind = fields.get("content-type").unwrap_or_default();
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let is_json = essence == b"application/json" || essence.ends_with(b"+json");
+    !(essence.is_empty() || is_json || essence.starts_with(b"text/"))
+}
+
 /// When a provider wants to be asked again: milliseconds, or whole seconds. Dates are not read; they need a shared clock.
 pub(super) fn retry_after(fields: &Fields) -> Option<Duration> {
     let number = |name| std::str::from_utf8(fields.get(name)?).ok()?.trim().parse::<u64>().ok();
@@ -81,6 +90,22 @@ mod tests {
         assert!(is_stream(&fields(&[("content-type", "Text/Event-Stream")]), EVENTS));
         assert!(!is_stream(&fields(&[("content-type", "application/json")]), EVENTS));
         assert!(!is_stream(&fields(&[]), EVENTS));
+    }
+
+    #[test]
+    fn only_what_says_that_it_is_no_text_is_passed_on_unread() {
+        for (kind, is) in [
+            ("audio/mpeg", true),
+            ("Audio/PCM; rate=24000", true),
+            ("application/octet-stream", true),
+            ("Application/JSON; charset=utf-8", false),
+            ("application/problem+json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_media(&fields(&[("content-type", kind)])), is, "{kind}");
+        }
+        assert!(!is_media(&fields(&[])));
     }
 
     #[test]

@@ -55,6 +55,8 @@ struct Open {
     output: Output,
     requested_model: String,
     streamed: bool,
+    /// The answer goes on after its first output, whatever was asked for.
+    flows: bool,
     lane: Option<Rc<Lane>>,
     reached: Reached,
     first_output_ms: Option<u64>,
@@ -104,6 +106,7 @@ impl Ticket {
             output,
             requested_model,
             streamed: arrival.scan.stream,
+            flows: arrival.scan.stream,
             lane: None,
             reached: Reached::Nothing,
             first_output_ms: None,
@@ -164,6 +167,13 @@ impl Ticket {
         ms
     }
 
+    /// The answer goes on after its first output though no stream was asked for.
+    pub fn flows(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.flows = true;
+        }
+    }
+
     /// Ends the request: the one record, and everything that was not used goes back.
     pub fn close(mut self, ending: &Ending<'_>) {
         if let Some(open) = self.open.take() {
@@ -208,7 +218,8 @@ impl Open {
     }
 
     fn bill(&self, ending: &Ending<'_>) -> Bill {
-        let prices = self.lane.as_ref().map(|lane| lane.prices());
+        // Counting is free, also where a model has a price per request.
+        let prices = self.lane.as_ref().map(|lane| lane.prices()).filter(|_| !self.visit.dialect.is_count());
         let mut bill = bill(ending.outcome, ending.tap, &self.sizing, self.reached, prices);
         bill.written_off = bill.written_off.plus(self.lost).unwrap_or(bill.written_off);
         bill
@@ -247,7 +258,7 @@ impl Open {
             streamed: self.streamed,
             started_at: visit.started_at,
             // A whole answer is over when it is there.
-            latency_ms: self.first_output_ms.filter(|_| !self.streamed).unwrap_or_else(|| millis(visit.age())),
+            latency_ms: self.first_output_ms.filter(|_| !self.flows).unwrap_or_else(|| millis(visit.age())),
             ttft_ms: self.first_output_ms,
         }
     }
@@ -281,9 +292,8 @@ fn counted(tap: Option<&Tap>, sizing: &Sizing) -> (TokenUsage, UsageSource) {
     if let Some((usage, tap)) = tap.and_then(|tap| Some((tap.usage()?, tap))) {
         return (usage, tap.usage_source());
     }
-    let completion = tap.map_or(0, Tap::estimated_output_tokens);
-    let usage = TokenUsage { prompt: sizing.likely_prompt, completion, ..TokenUsage::default() };
-    (usage, UsageSource::Estimated)
+    let nothing = Tap::default();
+    (tap.unwrap_or(&nothing).estimated_usage(sizing.likely_prompt), UsageSource::Estimated)
 }
 
 fn total(usage: &TokenUsage) -> u64 {

@@ -210,7 +210,7 @@ impl<'a> Generation<'a> {
             requested_model: &record.requested_model,
             provider_name: record.provider.as_ref().map(|provider| provider.as_str()),
             endpoint_id: record.endpoint.as_ref().map(|endpoint| endpoint.as_str()),
-            api_type: "chat_completions",
+            api_type: api_type(record),
             total_cost: Dollars(record.cost),
             usage: Dollars(record.cost),
             upstream_inference_cost: None,
@@ -234,6 +234,23 @@ impl<'a> Generation<'a> {
             status: record.status,
             key: record.key.to_string(),
         }
+    }
+}
+
+/// What was asked for. Conversations are one kind, in whatever family they were held.
+fn api_type(record: &UsageRecord) -> &'static str {
+    match &*record.dialect_in {
+        "openai-completions" => "completions",
+        "openai-embeddings" | "gemini-embed" => "embeddings",
+        "openai-images" => "images",
+        "openai-moderations" => "moderations",
+        "rerank" => "rerank",
+        "anthropic-count" | "gemini-count" => "count_tokens",
+        // One family has both, and only what was used tells them apart.
+        "openai-audio" if record.usage.characters > 0 => "audio/speech",
+        "openai-audio" if record.usage.prompt_total() > 0 => "audio/transcriptions",
+        "openai-audio" => "audio",
+        _ => "chat_completions",
     }
 }
 

@@ -18,6 +18,10 @@ pub struct Commands {
     pub stop: Option<String>,
     pub long: Option<usize>,
     pub usage: Option<Truth>,
+    /// The gate that every piece of the answer waits at.
+    pub gate: Option<String>,
+    /// How many times as long a sound is.
+    pub loud: Option<usize>,
     words: Vec<String>,
 }
 
@@ -43,6 +47,8 @@ impl Commands {
                 "stop" => commands.stop = Some(word.to_owned()),
                 "long" => commands.long = word.parse().ok(),
                 "usage" => commands.usage = Some(Truth::parse(word)),
+                "loud" => commands.loud = word.parse().ok(),
+                "gate" => commands.gate = Some(word.to_owned()),
                 other => commands.words.push(other.to_owned()),
             }
         }

@@ -20,13 +20,15 @@ mod talk;
 mod tests;
 mod truth;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::lock;
+use super::script::Gate;
 use super::wire::Asked;
 use brain::Answer;
 use talk::Talk;
@@ -118,9 +120,21 @@ pub struct Seen {
     /// What the real provider takes but answers worse for: the documented stand-ins for signatures, thoughts of the round
     /// that is going on that did not come back.
     pub dummies: usize,
+    left: AtomicBool,
+    pieces: AtomicU64,
 }
 
 impl Seen {
+    /// Pieces of the answer's body that left so far.
+    pub fn pieces(&self) -> u64 {
+        self.pieces.load(Ordering::Acquire)
+    }
+
+    /// Whether the asker hung up before the answer was over.
+    pub fn was_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
     /// A header's text; empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(present, _)| present.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
@@ -143,6 +157,14 @@ pub(crate) struct Journal {
     seen: Mutex<Vec<Arc<Seen>>>,
     /// Goes on when the rest is forgotten, so that no two answers have one id.
     next: AtomicU64,
+    /// By the names that commands have for them.
+    gates: Mutex<HashMap<String, Gate>>,
+}
+
+impl Journal {
+    fn gate(&self, name: &str) -> Gate {
+        lock(&self.gates).entry(name.to_owned()).or_default().clone()
+    }
 }
 
 /// The strict provider of a running fake.
@@ -191,6 +213,11 @@ impl Strict {
             assert!(one.violations.is_empty(), "{tag}: {:#?} in {:#}", one.violations, one.body);
         }
         seen
+    }
+
+    /// The gate that the pieces of an answer wait at whose question has `!gate NAME` in it. Speech only.
+    pub fn gate(&self, name: &str) -> Gate {
+        self.journal.gate(name)
     }
 
     /// Forgets the journal, to keep long runs small.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::{
     Ask, BROKEN, Checks, Family, Front, Journal, Operation, Reply, Seen, Truth, Violation, command, front, other,
 };
 use crate::fake::lock;
+use crate::fake::script::Gate;
 use crate::fake::wire::{Asked, Wire, head};
 
 /// An answer, ready to be sent.
@@ -27,6 +28,8 @@ pub(crate) struct Out {
     pub split: Option<usize>,
     /// Broken off in the middle, with its connection.
     pub is_cut: bool,
+    /// Every piece waits there.
+    pub gate: Option<String>,
 }
 
 #[derive(Debug)]
@@ -76,8 +79,12 @@ pub(crate) async fn serve(wire: &mut Wire, asked: Asked, journal: &Journal) -> i
     for violation in &seen.violations {
         eprintln!("strict {}: {} at `{}`: {}", seen.family.dialect(), violation.rule, violation.at, violation.says);
     }
-    lock(&journal.seen).push(Arc::new(seen));
-    send(wire, out).await
+    let seen = Arc::new(seen);
+    lock(&journal.seen).push(Arc::clone(&seen));
+    let gate = out.gate.as_deref().map(|name| journal.gate(name));
+    let sent = send(wire, out, gate, Some(&seen)).await;
+    seen.left.store(sent.is_err(), Ordering::Release);
+    sent
 }
 
 async fn show(wire: &mut Wire, asked: &Asked, journal: &Journal) -> io::Result<bool> {
@@ -87,10 +94,20 @@ async fn show(wire: &mut Wire, asked: &Asked, journal: &Journal) -> io::Result<b
     let seen: Vec<Value> = lock(&journal.seen).iter().map(|seen| seen.json()).collect();
     let violations: Vec<Value> =
         seen.iter().flat_map(|one| one["violations"].as_array().cloned().unwrap_or_default()).collect();
-    send(wire, Out::json(200, &json!({"seen": seen, "violations": violations}))).await
+    send(wire, Out::json(200, &json!({"seen": seen, "violations": violations})), None, None).await
 }
 
-async fn send(wire: &mut Wire, out: Out) -> io::Result<bool> {
+/// Returns when the gate lets the next piece through; an error when the asker leaves before.
+async fn pass(wire: &mut Wire, gate: Option<&Gate>) -> io::Result<()> {
+    let Some(gate) = gate else { return Ok(()) };
+    tokio::select! {
+        () = gate.pass() => Ok(()),
+        () = wire.gone() => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
+
+async fn send(wire: &mut Wire, out: Out, gate: Option<Gate>, seen: Option<&Seen>) -> io::Result<bool> {
+    let note = || seen.map(|seen| seen.pieces.fetch_add(1, Ordering::AcqRel));
     let mut headers = vec![("content-type", out.content_type)];
     headers.extend(out.headers.iter().map(|(name, value)| (*name, value.as_str())));
     match out.body {
@@ -101,7 +118,9 @@ async fn send(wire: &mut Wire, out: Out) -> io::Result<bool> {
             wire.write(&head(out.status, &headers)).await?;
             let sent = if out.is_cut { body.len() / 2 } else { body.len() };
             for piece in body[..sent].chunks(out.split.unwrap_or(usize::MAX).max(1)) {
+                pass(wire, gate.as_ref()).await?;
                 wire.write(piece).await?;
+                note();
             }
         }
         Body::Stream(frames) => {
@@ -113,9 +132,11 @@ async fn send(wire: &mut Wire, out: Out) -> io::Result<bool> {
                 if at > 0 && !out.slow.is_zero() {
                     tokio::time::sleep(out.slow).await;
                 }
+                pass(wire, gate.as_ref()).await?;
                 for piece in frame.chunks(out.split.unwrap_or(usize::MAX).max(1)) {
                     wire.write_chunk(piece).await?;
                 }
+                note();
             }
             if out.is_cut {
                 // In the middle of an event as well.
@@ -161,6 +182,8 @@ pub(crate) fn answer(asked: Asked, sequence: u64) -> (Seen, Out) {
         truth: told.truth,
         violations: checks.list,
         dummies: checks.dummies,
+        left: AtomicBool::new(false),
+        pieces: AtomicU64::new(0),
     };
     (seen, out)
 }

@@ -3,9 +3,10 @@
 
 use domain::usage::TokenUsage;
 
-use super::usage;
+use super::{finish, usage};
 use crate::fault::{self, UpstreamError};
 use crate::json::{Span, Value, meant_len};
+use crate::model::Finish;
 use crate::tap::Tap;
 
 /// The answers in what came: one, those of a list, and each out of the envelope that some put around it.
@@ -70,6 +71,9 @@ pub(super) fn note(element: Value<'_>, is_whole: bool, tap: &mut Tap) -> Option<
         parts(candidate).for_each(|part| note_part(part, tap));
         if let Some(reason) = reason(candidate) {
             tap.note_finish(index, &reason);
+            if finish::read(&reason, false) == Finish::Error {
+                tap.note_failed();
+            }
         }
     }
     if !has_candidate && let Some(reason) = block(element) {

@@ -15,8 +15,9 @@ pub(super) fn write_object(text: &str, loose: &str, out: &mut Writer) {
     }
     let mut tape = Tape::default();
     match tape.read(text.as_bytes()) {
-        Ok(value) if value.is_object() => out.raw(text),
-        Ok(value) if value.is_array() => wrapped(loose, out, |out| out.raw(text)),
+        // Models write some arguments over several lines, and a line ends an event of a stream.
+        Ok(value) if value.is_object() => out.line(text),
+        Ok(value) if value.is_array() => wrapped(loose, out, |out| out.line(text)),
         _ => wrapped(loose, out, |out| out.string(text)),
     }
 }

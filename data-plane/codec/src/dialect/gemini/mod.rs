@@ -127,8 +127,8 @@ impl Ingress for Clients {
         Box::new(ingress::Events::new(wanted))
     }
 
-    fn part_path(&self, turn: usize, part: usize) -> String {
-        format!("contents[{turn}].parts[{part}]")
+    fn held(&self) -> &'static [&'static str] {
+        &["cachedContent"]
     }
 
     fn losses(&self) -> &'static [Loss] {
@@ -152,7 +152,11 @@ impl Egress for Providers {
     }
 
     fn decode<'a>(&self, answer: Value<'a>) -> Result<Answer<'a>, UpstreamError> {
-        egress::decode(answer)
+        egress::decode(answer, "")
+    }
+
+    fn decode_with<'a>(&self, answer: Value<'a>, seed: &str) -> Result<Answer<'a>, UpstreamError> {
+        egress::decode(answer, seed)
     }
 
     fn stream(&self) -> Box<dyn DecodeEvents> {

@@ -16,7 +16,7 @@ pub(super) fn of_url<'a>(url: Cow<'a, str>, expected: MediaKind) -> Media<'a> {
         None if is_pdf(&url) => (MediaKind::File, Some("application/pdf".into()), Source::Url(url)),
         None => (expected, None, Source::Url(url)),
     };
-    Media { kind, mime, source, name: None, detail: None }
+    Media { kind, mime, source, name: None, detail: None, at: String::new() }
 }
 
 /// In `data:<mime>;base64,<data>`: where the media type ends and where the data begins.

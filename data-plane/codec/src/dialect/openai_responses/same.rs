@@ -222,24 +222,31 @@ impl ReadEvents for Reading {
             return Verdict::Pass;
         }
         let Ok(event) = self.tape.read(data) else { return unread(data, is_error, notes.tap) };
-        let kind = event.str("type").unwrap_or_default();
-        note_number(event.count("sequence_number"), notes.tap);
-        let is_error = is_error || kind == "error" || (kind.is_empty() && failure(event).is_some());
-        if is_error {
-            notes.tap.note_error(event_error(event));
-            return Verdict::Stop;
+        let verdict = told(event, &self.model, base, is_error, &mut notes);
+        // What does not pass leaves its number to what is said in its place.
+        if verdict == Verdict::Pass {
+            note_number(event.count("sequence_number"), notes.tap);
         }
-        match event.get("response").filter(Value::is_object) {
-            Some(response) => lifecycle(&kind, response, &self.model, base, &mut notes),
-            None => {
-                note_item(&kind, event, notes.tap);
-                Verdict::Pass
-            }
-        }
+        verdict
     }
 
     fn bare(&self, body: &[u8]) -> Option<UpstreamError> {
         failure(Tape::default().read(body).ok()?)
+    }
+}
+
+fn told(event: Value<'_>, model: &[u8], base: usize, is_error: bool, notes: &mut Notes<'_>) -> Verdict {
+    let kind = event.str("type").unwrap_or_default();
+    if is_error || kind == "error" || (kind.is_empty() && failure(event).is_some()) {
+        notes.tap.note_error(event_error(event));
+        return Verdict::Stop;
+    }
+    match event.get("response").filter(Value::is_object) {
+        Some(response) => lifecycle(&kind, response, model, base, notes),
+        None => {
+            note_item(&kind, event, notes.tap);
+            Verdict::Pass
+        }
     }
 }
 

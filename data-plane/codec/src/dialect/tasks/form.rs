@@ -1,11 +1,13 @@
-//! Multipart forms: where the model's name stands, and what else is acted on. Every byte outside the model's name passes
-//! as it is. Strict where two readers could disagree; bounded in parts.
+//! Multipart forms: where the model's name stands, and what else is acted on: the gateway's own fields, read as in JSON and
+//! taken out. Every other byte passes as it is. Strict where two readers could disagree; bounded in parts.
 
 use memchr::memmem;
 
+use super::tables::OWN;
 use crate::error::{BodyFault, BodyFaultKind};
-use crate::json::{Span, whole_number};
-use crate::scan::Scan;
+use crate::json::{Span, Tape, whole_number};
+use crate::patch::Edits;
+use crate::scan::{ActedOn, Meaning, Scan};
 
 /// Most parts in one form.
 const PARTS: usize = 128;
@@ -13,12 +15,38 @@ const PARTS: usize = 128;
 const HEAD: usize = 8 * 1024;
 /// Longest value of a field that is acted on.
 const VALUE: usize = 1024;
+/// Longest value of one of our own that is read as JSON.
+const OWN_VALUE: usize = 64 * 1024;
+/// Most models that one form may name beside the first.
+const FALLBACKS: usize = 64;
+/// What stands behind the name of a field that is a list, one part for each item.
+const ITEM: &str = "[]";
 
 /// What a form has besides what every scan has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Form {
-    /// The value of `model`.
-    pub model: Option<Span>,
+    /// The value of `model`; none when `models` names it.
+    model: Option<Span>,
+    /// The first boundary.
+    boundary: Span,
+    /// Parts that are ours, each from behind its boundary to behind the next one.
+    own: Vec<Span>,
+}
+
+impl Form {
+    /// Notes what changes on the way to a provider.
+    pub fn edit(&self, body: &[u8], upstream_model: &str, edits: &mut Edits) {
+        match self.model {
+            Some(model) => edits.replace(model, upstream_model.as_bytes()),
+            None => edits.insert_with(self.boundary.end, |out| {
+                out.extend_from_slice(b"\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n");
+                out.extend_from_slice(upstream_model.as_bytes());
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(self.boundary.of(body));
+            }),
+        }
+        self.own.iter().for_each(|part| edits.remove(*part));
+    }
 }
 
 fn fault(kind: BodyFaultKind, param: Option<&str>, message: &str) -> BodyFault {
@@ -46,32 +74,118 @@ pub(crate) fn boundary(content_type: &str) -> Option<&str> {
 pub(crate) fn scan(body: &[u8], content_type: &str) -> Result<Scan, BodyFault> {
     let boundary = boundary(content_type).ok_or_else(|| malformed("the content type names no boundary"))?;
     let mut scan = Scan::nothing();
-    let mut form = Form::default();
+    let (first, parts) = parts(body, boundary)?;
+    let mut form = Form { boundary: first, ..Form::default() };
     let mut seen: Vec<String> = Vec::new();
-    for part in parts(body, boundary)? {
+    for part in parts {
         let head = String::from_utf8_lossy(part.head.of(body));
         let Some(name) = parameter(&head, "name") else { return Err(malformed("a part of the form has no name")) };
-        let value = part.value;
-        if parameter(&head, "filename").is_some() {
+        let is_file = parameter(&head, "filename").is_some();
+        if let Some(own) = Own::of(&name) {
+            own.check(is_file, &mut seen)?;
+            own.read(part.value, body, &mut scan)?;
+            form.own.push(part.whole);
+            continue;
+        }
+        if is_file {
             scan.media_parts += 1;
-            scan.media_bytes += count(value.len());
+            scan.media_bytes += count(part.value.len());
             continue;
         }
         let acted = ["model", "stream", "n", "prompt"].into_iter().find(|known| known.eq_ignore_ascii_case(&name));
         let Some(acted) = acted else { continue };
         if acted != name || seen.contains(&name) {
-            let message = format!("`{acted}` is given more than once, or in another case");
-            return Err(fault(BodyFaultKind::Repeated, Some(acted), &message));
+            return Err(repeated(acted));
         }
-        read(acted, value, body, &mut scan, &mut form)?;
+        read(acted, part.value, body, &mut scan, &mut form)?;
         seen.push(name);
     }
-    if scan.model.is_none() {
+    if scan.model.is_none() && scan.fallbacks.is_empty() {
         return Err(fault(BodyFaultKind::Missing, Some("model"), "`model` is required"));
     }
     scan.text_bytes = count(body.len()).saturating_sub(scan.media_bytes);
     scan.form = Some(Box::new(form));
     Ok(scan)
+}
+
+fn repeated(name: &str) -> BodyFault {
+    fault(BodyFaultKind::Repeated, Some(name), &format!("`{name}` is given more than once, or in another case"))
+}
+
+/// A part that is ours.
+struct Own<'p> {
+    acted: &'static ActedOn,
+    name: &'p str,
+    /// What stands behind the field's name where clients write members of lists and objects as parts: `[order][]`.
+    member: &'p str,
+}
+
+impl<'p> Own<'p> {
+    fn of(name: &'p str) -> Option<Own<'p>> {
+        let (name, member) = name.split_at(name.find('[').unwrap_or(name.len()));
+        let acted = OWN.iter().find(|acted| acted.name.eq_ignore_ascii_case(name))?;
+        Some(Own { acted, name, member })
+    }
+
+    /// Whether it may stand here. Members may come in any number, but not beside the whole.
+    fn check(&self, is_file: bool, seen: &mut Vec<String>) -> Result<(), BodyFault> {
+        let (whole, members) = (self.name.to_owned(), format!("{}{ITEM}", self.name));
+        let is_whole = self.member.is_empty();
+        if self.name != self.acted.name || seen.contains(&whole) || (is_whole && seen.contains(&members)) {
+            return Err(repeated(self.acted.name));
+        }
+        if is_file {
+            return Err(self.wrong("a text and no file"));
+        }
+        seen.push(if is_whole { whole } else { members });
+        Ok(())
+    }
+
+    fn read(&self, value: Span, body: &[u8], scan: &mut Scan) -> Result<(), BodyFault> {
+        match (self.acted.meaning, self.member) {
+            (Meaning::Provider, "") => {
+                let (text, mut tape) = (self.text(value, body)?, Tape::default());
+                let json = tape.read(text.as_bytes()).map_err(|_| self.wrong("an object in JSON"))?;
+                if !json.is_null() {
+                    scan.provider = json.is_object().then_some(value);
+                    return scan.provider.map(drop).ok_or_else(|| self.wrong("an object in JSON"));
+                }
+            }
+            (Meaning::Provider, _) => return Err(self.wrong("one part with an object in JSON")),
+            (Meaning::Fallbacks, "") => {
+                let (text, mut tape) = (self.text(value, body)?, Tape::default());
+                let list = || self.wrong("a list of strings in JSON");
+                let json = tape.read(text.as_bytes()).ok().filter(|json| json.is_array() || json.is_null());
+                for model in json.ok_or_else(list)?.items() {
+                    self.fallback(&model.string().ok_or_else(list)?, scan)?;
+                }
+            }
+            (Meaning::Fallbacks, ITEM) => self.fallback(self.text(value, body)?.trim(), scan)?,
+            (Meaning::Fallbacks, _) => return Err(self.wrong("a list of strings")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fallback(&self, model: &str, scan: &mut Scan) -> Result<(), BodyFault> {
+        let name = self.acted.name;
+        if model.is_empty() || scan.fallbacks.len() == FALLBACKS {
+            let message = format!("`{name}` may name at most {FALLBACKS} models, none of them empty");
+            return Err(fault(BodyFaultKind::OutOfRange, Some(name), &message));
+        }
+        scan.fallbacks.push(model.to_owned());
+        Ok(())
+    }
+
+    fn text<'b>(&self, value: Span, body: &'b [u8]) -> Result<&'b str, BodyFault> {
+        let text = std::str::from_utf8(value.of(body)).ok().filter(|text| text.len() <= OWN_VALUE);
+        text.ok_or_else(|| self.wrong("a text that is not too long"))
+    }
+
+    fn wrong(&self, expected: &str) -> BodyFault {
+        let name = self.acted.name;
+        fault(BodyFaultKind::WrongType, Some(name), &format!("`{name}` must be {expected}"))
+    }
 }
 
 fn read(name: &str, value: Span, body: &[u8], scan: &mut Scan, form: &mut Form) -> Result<(), BodyFault> {
@@ -104,10 +218,12 @@ fn read(name: &str, value: Span, body: &[u8], scan: &mut Scan, form: &mut Form) 
 struct Part {
     head: Span,
     value: Span,
+    /// From behind the boundary before it to behind the one after it.
+    whole: Span,
 }
 
-/// The parts, by the grammar of RFC 2046: each begins behind a line with the boundary, and the last line ends with `--`.
-fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>, BodyFault> {
+/// The first boundary and the parts, by the grammar of RFC 2046: each begins behind a line with the boundary, and the last line ends with `--`.
+fn parts(body: &[u8], boundary: &str) -> Result<(Span, Vec<Part>), BodyFault> {
     let opening = format!("--{boundary}");
     let closing = format!("\r\n--{boundary}");
     let cut = || malformed("the form is cut off");
@@ -118,11 +234,12 @@ fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>, BodyFault> {
             preamble + closing.len()
         }
     };
+    let first = Span { start: at - opening.len(), end: at };
     let mut parts = Vec::new();
     loop {
         let rest = body.get(at..).unwrap_or_default();
         if rest.starts_with(b"--") {
-            return Ok(parts);
+            return Ok((first, parts));
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         if !rest.get(padding..).unwrap_or_default().starts_with(b"\r\n") {
@@ -137,8 +254,14 @@ fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>, BodyFault> {
         let blank = blank.ok_or_else(|| malformed("the head of a part is cut off, or too long"))?;
         let value = start + blank + 4;
         let len = memmem::find(body.get(value..).unwrap_or_default(), closing.as_bytes()).ok_or_else(cut)?;
-        parts.push(Part { head: Span { start, end: start + blank }, value: Span { start: value, end: value + len } });
-        at = value + len + closing.len();
+        let end = value + len + closing.len();
+        let whole = Span { start: at, end };
+        parts.push(Part {
+            head: Span { start, end: start + blank },
+            value: Span { start: value, end: value + len },
+            whole,
+        });
+        at = end;
     }
 }
 
@@ -160,6 +283,8 @@ fn count(len: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const TYPE: &str = "multipart/form-data; boundary=xyz";
@@ -182,8 +307,72 @@ mod tests {
         let scan = scan(body.as_bytes(), TYPE).unwrap();
         assert_eq!((scan.model.as_deref(), scan.stream, scan.choices), (Some("whisper-1"), true, 3));
         assert_eq!((scan.media_parts, scan.media_bytes), (1, 15));
-        let place = scan.form.unwrap().model.unwrap();
-        assert_eq!(place.of(body.as_bytes()), b"whisper-1");
+        assert_eq!(scan.form.as_ref().unwrap().model.unwrap().of(body.as_bytes()), b"whisper-1");
+        assert_eq!(sent(&body), body.replace("whisper-1", "up/m"));
+    }
+
+    /// What a provider gets.
+    fn sent(body: &str) -> String {
+        let scan = scan(body.as_bytes(), TYPE).unwrap();
+        let mut edits = Edits::default();
+        scan.form.unwrap().edit(body.as_bytes(), "up/m", &mut edits);
+        String::from_utf8(edits.apply_in_one(Bytes::copy_from_slice(body.as_bytes())).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn our_own_fields_are_read_as_in_json_and_taken_out() {
+        let file = ("name=\"file\"; filename=\"a\"", "\u{1}\r\n--\r\n");
+        let (model, up) = (("name=\"model\"", "m"), ("name=\"model\"", "up/m"));
+        let provider = ("name=\"provider\"", r#" {"order":["x"]} "#);
+        let models = ("name=\"models\"", r#"["a\u002fb","c"]"#);
+        let body = form(&[provider, file, model, ("name=\"route\"", "fallback"), models, ("name=\"tags[]\"", "t")]);
+        let read = scan(body.as_bytes(), TYPE).unwrap();
+        assert_eq!(read.provider.unwrap().of(body.as_bytes()), br#" {"order":["x"]} "#);
+        assert_eq!(read.fallbacks, ["a/b", "c"]);
+        assert_eq!(sent(&body), form(&[file, up]));
+        for (own, fallbacks) in [
+            (&[("name=\"transforms\"", "[]"), ("name=\"usage\"", "{}"), ("name=\"provider\"", "null")][..], 0),
+            (&[("name=\"models[]\"", "a"), ("name=\"models[]\"", "b"), ("name=\"trace[id]\"", "\u{e4}")], 2),
+            (&[("name=\"models\"", "null")], 0),
+        ] {
+            let body = form(&[own, &[model]].concat());
+            let read = scan(body.as_bytes(), TYPE).unwrap();
+            assert_eq!((read.provider, read.fallbacks.len()), (None, fallbacks), "{body}");
+            assert_eq!(sent(&body), form(&[up]), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_form_whose_model_stands_in_the_list_gets_one_of_its_own() {
+        let (models, file) = (("name=\"models\"", r#"["a"]"#), ("name=\"file\"; filename=\"a\"", "x"));
+        let up = ("name=\"model\"", "up/m");
+        for own in [&[models, file][..], &[file, models]] {
+            assert_eq!(sent(&form(own)), form(&[up, file]));
+            assert_eq!(sent(&format!("preamble\r\n{}", form(own))), format!("preamble\r\n{}", form(&[up, file])));
+        }
+    }
+
+    #[test]
+    fn fields_of_ours_that_cannot_be_read_are_named() {
+        let model = ("name=\"model\"", "m");
+        for (own, param, kind) in [
+            (&[("name=\"provider\"", "fast")][..], "provider", BodyFaultKind::WrongType),
+            (&[("name=\"provider\"", "[]")], "provider", BodyFaultKind::WrongType),
+            (&[("name=\"provider\"", "")], "provider", BodyFaultKind::WrongType),
+            (&[("name=\"provider[order][]\"", "x")], "provider", BodyFaultKind::WrongType),
+            (&[("name=\"Provider\"", "{}")], "provider", BodyFaultKind::Repeated),
+            (&[("name=\"provider\"", "{}"), ("name=\"provider\"", "{}")], "provider", BodyFaultKind::Repeated),
+            (&[("name=\"models\"", "a")], "models", BodyFaultKind::WrongType),
+            (&[("name=\"models\"", "[1]")], "models", BodyFaultKind::WrongType),
+            (&[("name=\"models\"", r#"[""]"#)], "models", BodyFaultKind::OutOfRange),
+            (&[("name=\"models[]\"", "a"), ("name=\"models\"", r#"["b"]"#)], "models", BodyFaultKind::Repeated),
+            (&[("name=\"models\"", r#"["b"]"#), ("name=\"models[]\"", "a")], "models", BodyFaultKind::Repeated),
+            (&[("name=\"route\"; filename=\"r\"", "x")], "route", BodyFaultKind::WrongType),
+        ] {
+            let body = form(&[&[model], own].concat());
+            let fault = scan(body.as_bytes(), TYPE).unwrap_err();
+            assert_eq!((fault.param.as_deref(), fault.kind), (Some(param), kind), "{body}");
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! moderations, rerankings, counts of tokens. Bytes pass from a client to a provider of the same dialect and back; only the
 //! model's name and the cost are edited. Nothing here is translated.
 //!
-//! `whole` and `events` are the two ways answers pass, `form` reads multipart bodies, `usage` the numbers.
+//! `whole`, `events` and `opaque` are the three ways answers pass, `form` reads multipart bodies, `usage` the numbers.
 
 mod completions;
 mod events;
 mod form;
+mod opaque;
 mod tables;
 mod usage;
 mod whole;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use domain::usage::TokenUsage;
 
 pub(crate) use form::{Form, scan as scan_form};
+pub use opaque::Opaque;
 pub use tables::{
     ANTHROPIC_COUNT, AUDIO, COMPLETIONS, EMBEDDINGS, GEMINI_COUNT, GEMINI_EMBED, IMAGES, MODERATIONS, RERANK,
 };
@@ -25,6 +27,7 @@ use crate::error::{BodyFault, Error};
 use crate::json::{self, Tape, Value};
 use crate::patch::{self, Edits};
 use crate::receipt::Pricer;
+use crate::same::NewFields;
 use crate::scan::{Meaning, Scan};
 
 /// One operation.
@@ -57,21 +60,21 @@ impl Same for Task {
     fn request(&self, body: &Bytes, scan: &Scan, wanted: &RequestEdits<'_>) -> Result<Outbound, BodyFault> {
         let mut edits = Edits::default();
         if let Some(form) = &scan.form {
-            if let Some(model) = form.model {
-                edits.replace(model, wanted.upstream_model.as_bytes());
-            }
+            form.edit(body, wanted.upstream_model, &mut edits);
             return Ok(edits.apply(body).into());
         }
         let own = scan.fields.iter().filter(|field| field.acted.own);
         for (removed, field) in own.enumerate() {
             edits.remove(patch::removal(body, field.whole, field.ordinal, removed));
         }
-        if let Some(field) = scan.field(Meaning::Model) {
-            edits.replace_with(field.value, |out| json::write_string(out, wanted.upstream_model));
+        let mut new = NewFields::default();
+        match scan.field(Meaning::Model) {
+            Some(field) => edits.replace_with(field.value, |out| json::write_string(out, wanted.upstream_model)),
+            None if self.repeats_model => rename(body, wanted.upstream_model, &mut edits),
+            // `models` named it.
+            None => new.add("model", |out| json::write_string(out, wanted.upstream_model)),
         }
-        if self.repeats_model {
-            rename(body, wanted.upstream_model, &mut edits);
-        }
+        new.put(scan, &mut edits);
         Ok(edits.apply(body).into())
     }
 

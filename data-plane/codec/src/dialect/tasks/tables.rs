@@ -27,6 +27,7 @@ macro_rules! with_own {
             ours("provider_preferences", Meaning::Own),
             ours("fallbacks", Meaning::Own),
             ours("route", Meaning::Own),
+            ours("transforms", Meaning::Own),
             ours("plugins", Meaning::Own),
             ours("preset", Meaning::Own),
             ours("session_id", Meaning::Own),
@@ -35,12 +36,18 @@ macro_rules! with_own {
             ours("priority", Meaning::Own),
             ours("timeout", Meaning::Own),
             ours("debug", Meaning::Own),
+            ours("include_reasoning", Meaning::Own),
             ours("providerOptions", Meaning::Own),
         ]
     };
 }
 
-static EMBEDDINGS_FIELDS: &Fields = with_own![theirs("model", Meaning::Model), theirs("input", Meaning::Input)];
+/// Nobody but completions has an object of this name, whose one switch is ours.
+const USAGE: ActedOn = ours("usage", Meaning::Usage);
+/// What a multipart form takes of them, each part of it as a field of that name.
+pub(super) static OWN: &Fields = with_own![USAGE];
+
+static EMBEDDINGS_FIELDS: &Fields = with_own![theirs("model", Meaning::Model), theirs("input", Meaning::Input), USAGE];
 static COMPLETIONS_FIELDS: &Fields = with_own![
     theirs("model", Meaning::Model),
     theirs("prompt", Meaning::Input),
@@ -55,17 +62,20 @@ static IMAGES_FIELDS: &Fields = with_own![
     theirs("prompt", Meaning::Input),
     theirs("stream", Meaning::Stream),
     theirs("n", Meaning::Choices { most: 10 }),
+    USAGE,
 ];
 static AUDIO_FIELDS: &Fields = with_own![
     theirs("model", Meaning::Model),
     theirs("input", Meaning::Input),
     theirs("stream_format", Meaning::StreamFormat),
+    USAGE,
 ];
-static MODERATIONS_FIELDS: &Fields = with_own![theirs("model", Meaning::Model), theirs("input", Meaning::Input)];
+static MODERATIONS_FIELDS: &Fields = with_own![theirs("model", Meaning::Model), theirs("input", Meaning::Input), USAGE];
 static RERANK_FIELDS: &Fields = with_own![
     theirs("model", Meaning::Model),
     theirs("query", Meaning::Input),
     theirs("documents", Meaning::Documents),
+    USAGE,
 ];
 /// The model is in the path.
 static GEMINI_FIELDS: &Fields = &[];

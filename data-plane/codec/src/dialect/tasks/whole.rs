@@ -15,7 +15,7 @@ use crate::structured::Settled;
 use crate::tap::Tap;
 
 /// What an answer says when it says no reason.
-const DONE: &str = "stop";
+pub(super) const DONE: &str = "stop";
 
 /// Reads and edits a whole answer. Sound and subtitles are no JSON and pass as they are; what they cost is known from the
 /// request.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::brain::pieces;
+use super::super::command::Commands;
 use super::super::json::text;
 use super::super::serve::event;
 use super::super::shape::Kind::{Any, Number, Object, Text, Word};
@@ -21,6 +22,11 @@ const SPEAK: Kind = Object(&[
     may("stream_format", Word(&["sse", "audio"])),
 ]);
 
+/// Bytes of sound that are sent at once: thirty letters.
+const PIECE: usize = 90;
+/// How many times as much of a loud one.
+const LOUD_PIECE: usize = 700;
+
 pub fn speak(ask: &Ask<'_>, checks: &mut Checks) -> Made {
     check(ask, SPEAK, checks);
     let body = &ask.body;
@@ -32,7 +38,9 @@ pub fn speak(ask: &Ask<'_>, checks: &mut Checks) -> Made {
         "input",
         "Invalid 'input': string too long. Expected a string with maximum length 4096.",
     );
-    let sound: Vec<u8> = [0xff, 0xfb, 0x90].repeat(input.len());
+    let loud = Commands::of(input).loud.unwrap_or(1).max(1);
+    let sound: Vec<u8> = [0xff, 0xfb, 0x90].repeat(input.len() * loud);
+    let pieces = sound.chunks(PIECE * loud.min(LOUD_PIECE));
     let is_stream = body["stream_format"] == "sse";
     let mut truth = Truth { characters: letters as u64, ..Truth::default() };
     if is_stream {
@@ -41,8 +49,7 @@ pub fn speak(ask: &Ask<'_>, checks: &mut Checks) -> Made {
     }
     let told = told(ask, body["model"].as_str().unwrap_or_default(), truth);
     if is_stream {
-        let mut frames: Vec<Vec<u8>> = sound
-            .chunks(90)
+        let mut frames: Vec<Vec<u8>> = pieces
             .map(|piece| event(None, &text(&json!({"type": "speech.audio.delta", "audio": base64::encode(piece)}))))
             .collect();
         let usage = json!({
@@ -55,11 +62,12 @@ pub fn speak(ask: &Ask<'_>, checks: &mut Checks) -> Made {
         Some("opus") => "audio/opus",
         Some("aac") => "audio/aac",
         Some("flac") => "audio/flac",
-        Some("wav") => "audio/wav",
+        // What has its length in front is whole before it is sent.
+        Some("wav") => return Made::bytes("audio/wav", sound, told),
         Some("pcm") => "audio/pcm",
         _ => "audio/mpeg",
     };
-    Made::bytes(kind, sound, told)
+    Made::chunked(kind, pieces.map(<[u8]>::to_vec).collect(), told)
 }
 
 const FIELDS: [&str; 13] = [

@@ -35,6 +35,11 @@ impl Made {
         }
     }
 
+    /// In pieces whose number nobody knows before.
+    fn chunked(content_type: &'static str, pieces: Vec<Vec<u8>>, told: Told) -> Made {
+        Made { out: Out { status: 200, content_type, body: Body::Stream(pieces), ..Out::default() }, told }
+    }
+
     fn bytes(content_type: &'static str, bytes: Vec<u8>, told: Told) -> Made {
         Made { out: Out { status: 200, content_type, body: Body::Whole(bytes), ..Out::default() }, told }
     }
@@ -76,6 +81,7 @@ pub fn answer(ask: &Ask<'_>, front: &dyn Front, checks: &mut Checks, sequence: u
     out.slow = commands.slow;
     out.split = commands.split;
     out.is_cut = commands.has("cut");
+    out.gate = commands.gate;
     (told, out)
 }
 

@@ -12,7 +12,7 @@ mod turns;
 use super::decode_events::Decoder;
 use crate::bridge::RequestEdits;
 use crate::dialect::{self, DecodeEvents};
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::fault::UpstreamError;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
@@ -92,6 +92,7 @@ const LOSSES: &[Loss] = &[
     Loss::Modalities,
     Loss::Developer,
     Loss::SystemPlace,
+    Loss::FirstTurn,
     Loss::SpeakerName,
     Loss::ImageDetail,
     Loss::FileName,
@@ -101,8 +102,3 @@ const LOSSES: &[Loss] = &[
     Loss::Annotations,
     Loss::Refusal,
 ];
-
-/// What this dialect cannot say at all.
-fn unsupported(param: impl Into<Option<String>>, message: impl Into<String>) -> BodyFault {
-    BodyFault { kind: BodyFaultKind::Unsupported, param: param.into(), message: message.into() }
-}

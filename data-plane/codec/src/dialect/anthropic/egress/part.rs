@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::turns::is_blank;
-use super::unsupported;
 use crate::carry;
 use crate::dialect::anthropic::call_id;
 use crate::dialect::anthropic::ingress::encode::input;
@@ -13,6 +12,7 @@ use crate::error::BodyFault;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{CacheMark, Media, MediaKind, Part, PartBody, Role, Signature, Source, Thought, Turn};
+use crate::refusal;
 
 /// A part and its place in the client's request.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +55,7 @@ pub(super) fn is_sent(
                 Ok(_) => is_misplaced.then_some("only users can show things to the provider of this model"),
             };
             if let Some(why) = why {
-                let message = format!("part {} of message {} cannot be sent: {why}", said.at, said.turn);
-                return Err(unsupported(None, message));
+                return Err(refusal::media(media, why));
             }
             losses.note_if(media.detail.as_deref().is_some_and(|detail| detail != "auto"), Loss::ImageDetail);
             let is_image = block(media, is_own).is_ok_and(|block| block.sort == "image");

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 
 use super::shape::Shape;
-use super::unsupported;
 use crate::bridge::RequestEdits;
 use crate::dialect::anthropic::{ID, quirks};
 use crate::error::BodyFault;
 use crate::json::{Cursor, Kind};
 use crate::loss::{Loss, Losses};
 use crate::model::{Effort, Request, ToolChoice, ToolKind};
+use crate::refusal;
 
 /// The limit where neither the client, nor the gateway, nor the catalogue names one.
 const USUAL_LIMIT: u64 = 4_096;
@@ -67,8 +67,8 @@ impl<'r> Plan<'r> {
     ) -> Result<Plan<'r>, BodyFault> {
         let params = &request.params;
         if params.choices.is_some_and(|choices| choices > 1) {
-            return Err(unsupported(
-                "n".to_owned(),
+            return Err(refusal::unsupported(
+                "n",
                 "the provider of this model gives one answer only, so `n` must be 1",
             ));
         }

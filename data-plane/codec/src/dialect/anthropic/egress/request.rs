@@ -3,7 +3,7 @@
 use super::plan::{Choice, Mode, Plan, Thinking, offered, root_type};
 use super::shape::{self, Shape};
 use super::turns::Talk;
-use super::{ANSWER_TOOL, part, unsupported};
+use super::{ANSWER_TOOL, part};
 use crate::bridge::RequestEdits;
 use crate::dialect::anthropic::fields::VERSION;
 use crate::dialect::anthropic::ingress::tool_path;
@@ -12,6 +12,7 @@ use crate::error::BodyFault;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Params, Request, Tool, ToolKind};
+use crate::refusal;
 
 /// Tools of one request that can be enforced strictly.
 const STRICT_TOOLS: usize = 20;
@@ -32,7 +33,7 @@ pub(super) fn write(
     }
     out.field_u64("max_tokens", plan.max_tokens);
     talk.write_system(&plan.shape, out);
-    tools(request, &plan, wanted, out, losses)?;
+    tools(request, (&plan, &talk), wanted, out, losses)?;
     tool_choice(request, &plan, out);
     thinking(request, &plan, out);
     params(request, &plan, out, losses);
@@ -47,7 +48,7 @@ pub(super) fn write(
 
 fn tools(
     request: &Request<'_>,
-    plan: &Plan<'_>,
+    (plan, talk): (&Plan<'_>, &Talk<'_, '_>),
     wanted: &RequestEdits<'_>,
     out: &mut Writer,
     losses: &mut Losses,
@@ -57,6 +58,7 @@ fn tools(
         _ => None,
     };
     if forced.is_none() && offered(request).next().is_none() {
+        talk.write_called(out);
         return Ok(());
     }
     let is_strict = |tool: &Tool<'_>| matches!(tool.kind, ToolKind::Function { strict: Some(true), .. });
@@ -98,9 +100,9 @@ fn write_own(tool: &Tool<'_>, kept: Option<Value<'_>>, out: &mut Writer) {
 }
 
 fn write_tool(tool: &Tool<'_>, takes_strict: bool, out: &mut Writer, losses: &mut Losses) -> Result<(), BodyFault> {
-    let ToolKind::Function { name, description, schema, strict } = &tool.kind else {
-        let message = "one of `tools` is another provider's own, which the provider of this model does not have";
-        return Err(unsupported("tools".to_owned(), message));
+    let (name, description, schema, strict) = match &tool.kind {
+        ToolKind::Function { name, description, schema, strict } => (name, description, schema, strict),
+        ToolKind::Native { at, .. } => return Err(refusal::native_tool(*at)),
     };
     out.begin_object();
     out.field_str("name", name);

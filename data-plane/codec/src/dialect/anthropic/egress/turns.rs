@@ -9,10 +9,18 @@ use super::shape::Shape;
 use crate::bridge::RequestEdits;
 use crate::dialect::anthropic::ingress::{SYSTEM, part_path};
 use crate::dialect::anthropic::{ID, quirks};
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Part, PartBody, Request, Role, Turn};
+use crate::refusal;
+
+/// Said by the user where a conversation begins with the assistant, which Anthropic refuses.
+static FILLER: Part<'static> = Part {
+    body: PartBody::Text { text: Cow::Borrowed("(continued)"), annotations: None },
+    cache: None,
+    signature: None,
+};
 
 /// What is to be said, sorted into what is written.
 #[derive(Debug)]
@@ -22,6 +30,9 @@ pub(super) struct Talk<'r, 'a> {
     system: Vec<Said<'r, 'a>>,
     messages: Vec<Message<'r, 'a>>,
 }
+
+/// A tool of which there are results only.
+const NAMELESS: &str = "earlier_tool";
 
 #[derive(Debug)]
 struct Message<'r, 'a> {
@@ -96,14 +107,48 @@ impl<'r, 'a> Talk<'r, 'a> {
             let parts = std::mem::take(&mut self.system);
             self.messages.push(Message { role: "user", turn: SYSTEM, parts });
         }
-        match self.messages.is_empty() {
-            true => Err(BodyFault {
-                kind: BodyFaultKind::OutOfRange,
-                param: Some("messages".to_owned()),
-                message: "there is nothing in the conversation that could be sent".to_owned(),
-            }),
-            false => Ok(()),
+        let Some(first) = self.messages.first() else { return Err(refusal::nothing_said(self.request)) };
+        if first.role == "assistant" && !self.is_own {
+            losses.note(Loss::FirstTurn);
+            let parts = vec![Said { part: &FILLER, turn: SYSTEM, at: 0 }];
+            self.messages.insert(0, Message { role: "user", turn: SYSTEM, parts });
         }
+        Ok(())
+    }
+
+    /// Tools that were called earlier, where the client names none now: without them Anthropic refuses the calls. None of
+    /// them may be called again.
+    pub fn write_called(&self, out: &mut Writer) {
+        let called = if self.is_own { Vec::new() } else { self.called() };
+        if called.is_empty() {
+            return;
+        }
+        out.key("tools");
+        out.begin_array();
+        for name in called {
+            out.begin_object();
+            out.field_str("name", name);
+            out.field_raw("input_schema", r#"{"type":"object"}"#);
+            out.end_object();
+        }
+        out.end_array();
+        out.field_raw("tool_choice", r#"{"type":"none"}"#);
+    }
+
+    /// The names of all calls, and of results whose calls are not there, each once.
+    fn called(&self) -> Vec<&str> {
+        let mut called = Vec::new();
+        for said in self.messages.iter().flat_map(|message| &message.parts) {
+            let name = match &said.part.body {
+                PartBody::ToolCall { name, .. } => &**name,
+                PartBody::ToolResult { name, .. } if called.is_empty() => name.as_deref().unwrap_or(NAMELESS),
+                _ => continue,
+            };
+            if !called.contains(&name) {
+                called.push(name);
+            }
+        }
+        called
     }
 
     /// Whether a budget of thinking may be given: where the model has called tools, or is to go on with what it began, its

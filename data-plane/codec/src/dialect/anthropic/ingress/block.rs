@@ -78,18 +78,19 @@ impl<'a> Blocks<'_, 'a> {
     fn image(&mut self, block: Value<'a>, place: &Place<'_>) -> Result<PartBody<'a>, BodyFault> {
         let Some((mime, source)) = source(block, place)? else { return Ok(other(block)) };
         self.keep(block, place, IMAGE);
-        Ok(PartBody::Media(Media { kind: MediaKind::Image, mime, source, name: None, detail: None }))
+        let at = place.to_string();
+        Ok(PartBody::Media(Media { kind: MediaKind::Image, mime, source, name: None, detail: None, at }))
     }
 
     fn document(&mut self, block: Value<'a>, place: &Place<'_>) -> Result<PartBody<'a>, BodyFault> {
         let name = place.opt_str(block, "title")?;
         if let Some(text) = text_within(block) {
             self.keep_whole(block, place);
-            return Ok(PartBody::Media(file(None, Source::Text(text.into()), name)));
+            return Ok(PartBody::Media(file(None, Source::Text(text.into()), name, place)));
         }
         let Some((mime, source)) = source(block, place)? else { return Ok(other(block)) };
         self.keep(block, place, DOCUMENT);
-        Ok(PartBody::Media(file(mime, source, name)))
+        Ok(PartBody::Media(file(mime, source, name, place)))
     }
 
     /// What a search found, for those who know no such block: its text.
@@ -143,8 +144,13 @@ fn other(block: Value<'_>) -> PartBody<'_> {
     PartBody::Other { raw: Cow::Borrowed(block.raw()) }
 }
 
-fn file<'a>(mime: Option<Cow<'a, str>>, source: Source<'a>, name: Option<Cow<'a, str>>) -> Media<'a> {
-    Media { kind: MediaKind::File, mime, source, name, detail: None }
+fn file<'a>(
+    mime: Option<Cow<'a, str>>,
+    source: Source<'a>,
+    name: Option<Cow<'a, str>>,
+    place: &Place<'_>,
+) -> Media<'a> {
+    Media { kind: MediaKind::File, mime, source, name, detail: None, at: place.to_string() }
 }
 
 type Read<'a> = (Option<Cow<'a, str>>, Source<'a>);

@@ -25,7 +25,8 @@ const CALL_MARK: &str = "x-anthropic-billing-header:";
 const FUNCTION: &[&str] = &["name", "description", "input_schema", "strict"];
 
 pub(super) fn request<'a>(body: Value<'a>, scan: &Scan, carry: &Carry) -> Result<Request<'a>, BodyFault> {
-    let mut reading = Reading { carry, request: Request { from: ID, stream: scan.stream, ..Request::default() } };
+    let request = Request { from: ID, conversation: "messages", stream: scan.stream, ..Request::default() };
+    let mut reading = Reading { carry, request };
     reading.request.params.max_output = scan.max_tokens;
     if let Some(system) = body.get("system").filter(|system| says_something(*system)) {
         reading.turn(SYSTEM, Role::System, system, &TOP.field("system"))?;
@@ -119,7 +120,7 @@ impl<'a> Reading<'_, 'a> {
             let tool = match sort.filter(|sort| sort != "custom") {
                 Some(sort) => {
                     let name = place.opt_str(tool, "name")?.unwrap_or(sort);
-                    Tool { kind: ToolKind::Native { name, raw: tool.raw() }, cache: None }
+                    Tool { kind: ToolKind::Native { at, name, raw: tool.raw() }, cache: None }
                 }
                 None => self.function(tool, &place)?,
             };

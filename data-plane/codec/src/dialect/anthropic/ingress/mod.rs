@@ -44,8 +44,8 @@ impl dialect::Ingress for Ingress {
         Box::new(Encoder::new(wanted))
     }
 
-    fn part_path(&self, turn: usize, part: usize) -> String {
-        part_path(turn, part)
+    fn held(&self) -> &'static [&'static str] {
+        &["container", "mcp_servers"]
     }
 
     fn losses(&self) -> &'static [Loss] {

@@ -292,8 +292,14 @@ fn t45_a_thought_without_a_signature_is_known_again_and_never_sent_to_anthropic(
 
 #[test]
 fn media_in_an_answer_is_a_named_loss() {
-    let image =
-        Media { kind: MediaKind::Image, mime: None, source: Source::Inline("QUJD".into()), name: None, detail: None };
+    let image = Media {
+        kind: MediaKind::Image,
+        mime: None,
+        source: Source::Inline("QUJD".into()),
+        name: None,
+        detail: None,
+        at: String::new(),
+    };
     let (body, losses) = shown(&answering(vec![Part::new(PartBody::Media(image))], Finish::Stop));
     assert_eq!((&body["content"], losses.to_string().as_str()), (&json!([]), "answer_media"));
 }

@@ -16,6 +16,7 @@ fn image<'a>() -> Media<'a> {
         source: Source::Inline("QUJD".into()),
         name: Some("x.png".into()),
         detail: Some("low".into()),
+        at: String::new(),
     }
 }
 
@@ -74,6 +75,7 @@ fn lossy() -> Vec<(Endpoint, Request<'static>)> {
         (usual(), asking(limited)),
         (with(&["thinks-always", "forced-tool"]), forced),
         (usual(), conversation()),
+        (usual(), Request { turns: vec![turn(0, Role::Assistant, vec![Part::text("x")])], ..foreign() }),
     ]
 }
 

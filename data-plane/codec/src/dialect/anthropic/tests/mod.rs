@@ -86,7 +86,12 @@ fn with(quirks: &'static [&'static str]) -> Endpoint {
 
 /// A request of another dialect, in which a user says something.
 fn foreign<'a>() -> Request<'a> {
-    Request { from: "openai-chat", turns: vec![turn(0, Role::User, vec![Part::text("hello")])], ..Request::default() }
+    Request {
+        from: "openai-chat",
+        conversation: "messages",
+        turns: vec![turn(0, Role::User, vec![Part::text("hello")])],
+        ..Request::default()
+    }
 }
 
 fn turn(at: usize, role: Role, parts: Vec<Part<'_>>) -> Turn<'_> {

@@ -42,7 +42,14 @@ fn asking<'a>(params: Params<'a>) -> Request<'a> {
 }
 
 fn media<'a>(kind: MediaKind, mime: Option<&'a str>, source: Source<'a>) -> Part<'a> {
-    Part::new(PartBody::Media(Media { kind, mime: mime.map(Into::into), source, name: None, detail: None }))
+    Part::new(PartBody::Media(Media {
+        kind,
+        mime: mime.map(Into::into),
+        source,
+        name: None,
+        detail: None,
+        at: "messages[0].content[1]".to_owned(),
+    }))
 }
 
 fn thought<'a>(text: &'a str, signature: Option<Signature<'a>>) -> Part<'a> {
@@ -492,11 +499,11 @@ fn t17_definitions_have_their_own_shape_and_other_providers_tools_are_refused() 
     let limited: Value = serde_json::from_str(limited).unwrap();
     assert_eq!((&body["tools"], &*losses), (&json!([{"name":"f","input_schema":limited}]), "strict"));
     request.tools.push(Tool {
-        kind: ToolKind::Native { name: "web_search".into(), raw: r#"{"type":"web_search"}"# },
+        kind: ToolKind::Native { at: 0, name: "web_search".into(), raw: r#"{"type":"web_search"}"# },
         cache: None,
     });
     let fault = refused(&request);
-    assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("tools")));
+    assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("tools[0]")));
     assert!(!fault.message.contains("web_search"));
 }
 
@@ -637,7 +644,8 @@ fn t27_what_anthropic_cannot_carry_is_refused_and_never_vanishes() {
     ] {
         let fault = refused(&saying(vec![(Role::User, vec![Part::text("x"), part.clone()])]));
         assert_eq!(fault.kind, BodyFaultKind::Unsupported);
-        assert!(fault.message.starts_with("part 1 of message 0 "), "{}", fault.message);
+        assert_eq!(fault.param.as_deref(), Some("messages[0].content[1]"));
+        assert!(fault.message.starts_with("`messages[0].content[1]` cannot be sent: "), "{}", fault.message);
         assert!(usual().gets(&saying(vec![(Role::User, vec![result("1", vec![part])])])).is_err());
     }
     let spoken = media(MediaKind::Image, Some("image/png"), inline());

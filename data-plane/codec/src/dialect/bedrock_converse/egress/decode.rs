@@ -70,6 +70,7 @@ pub(in crate::dialect::bedrock_converse) fn picture<'a>(
         source: Source::Inline(data),
         name: None,
         detail: None,
+        at: String::new(),
     })
 }
 

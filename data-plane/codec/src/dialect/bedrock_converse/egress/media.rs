@@ -209,7 +209,7 @@ mod tests {
         data: &'static str,
     ) -> Media<'static> {
         let source = Source::Inline(data.into());
-        Media { kind, mime: mime.map(Into::into), source, name: name.map(Into::into), detail: None }
+        Media { kind, mime: mime.map(Into::into), source, name: name.map(Into::into), detail: None, at: String::new() }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod talk;
 use super::decode_events::Decoder;
 use crate::bridge::RequestEdits;
 use crate::dialect::{self, DecodeEvents};
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::fault::UpstreamError;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
@@ -91,6 +91,7 @@ pub(super) const LOSSES: &[Loss] = &[
     Loss::Modalities,
     Loss::Developer,
     Loss::SystemPlace,
+    Loss::FirstTurn,
     Loss::SpeakerName,
     Loss::ImageDetail,
     Loss::FileName,
@@ -100,8 +101,3 @@ pub(super) const LOSSES: &[Loss] = &[
     Loss::Annotations,
     Loss::Refusal,
 ];
-
-/// What this dialect cannot say at all.
-fn unsupported(param: Option<&str>, message: impl Into<String>) -> BodyFault {
-    BodyFault { kind: BodyFaultKind::Unsupported, param: param.map(str::to_owned), message: message.into() }
-}

@@ -3,14 +3,15 @@
 
 use std::borrow::Cow;
 
+use super::ANSWER_TOOL;
 use super::talk::Talk;
-use super::{ANSWER_TOOL, unsupported};
 use crate::bridge::RequestEdits;
 use crate::dialect::bedrock_converse::model::{Maker, Model};
 use crate::error::BodyFault;
 use crate::json::{Cursor, Kind};
 use crate::loss::{Loss, Losses};
 use crate::model::{Effort, Format, Reasoning, Request, ToolChoice, ToolKind};
+use crate::refusal;
 
 /// The limit that efforts are turned into budgets by, where neither the client, nor the gateway, nor the catalogue names
 /// one.
@@ -97,7 +98,7 @@ impl<'r> Plan<'r> {
     ) -> Result<Plan<'r>, BodyFault> {
         let params = &request.params;
         if params.choices.is_some_and(|choices| choices > 1) {
-            return Err(unsupported(Some("n"), "models of Bedrock give one answer only, so `n` must be 1"));
+            return Err(refusal::unsupported("n", "models of Bedrock give one answer only, so `n` must be 1"));
         }
         let told = wanted.token_limit.or(params.max_output);
         let mut plan = Plan {
@@ -146,7 +147,7 @@ impl<'r> Plan<'r> {
             Some(ToolChoice::Named(name)) => {
                 if !is_declared(request, name) {
                     let message = format!("the tool `{name}`, which is to be called, is not among the tools");
-                    return Err(unsupported(Some("tool_choice"), message));
+                    return Err(refusal::unsupported("tool_choice", message));
                 }
                 Some(Choice::Tool(name))
             }

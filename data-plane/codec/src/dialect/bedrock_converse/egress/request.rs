@@ -1,14 +1,15 @@
 //! A request as Converse takes it. Everything is written, noted as a loss, or refused.
 
+use super::ANSWER_TOOL;
 use super::plan::{Choice, Plan, Shape, Thinking, Tools, offered, root_type};
 use super::talk::{Talk, mark_tool};
-use super::{ANSWER_TOOL, unsupported};
 use crate::bridge::RequestEdits;
 use crate::dialect::bedrock_converse::model::{Maker, Model};
 use crate::error::BodyFault;
 use crate::json::{Tape, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Format, Params, Request, Tool, ToolKind};
+use crate::refusal;
 
 pub(super) fn write(
     request: &Request<'_>,
@@ -90,10 +91,7 @@ fn tools(
 
 fn write_tool(tool: &Tool<'_>, model: &Model<'_>, out: &mut Writer, losses: &mut Losses) -> Result<(), BodyFault> {
     match &tool.kind {
-        ToolKind::Native { name, .. } => {
-            let message = format!("the tool `{name}` is another provider's own, which Bedrock does not have");
-            Err(unsupported(Some("tools"), message))
-        }
+        ToolKind::Native { at, .. } => Err(refusal::native_tool(*at)),
         ToolKind::Function { name, description, schema, strict } => {
             let strict = strict.filter(|strict| *strict);
             losses.note_if(strict.is_some() && !model.takes_schemas(), Loss::Strict);

@@ -6,13 +6,13 @@ use std::borrow::Cow;
 use super::block::{Block, cache_point, write_text};
 use super::media::{self, Names};
 use super::plan::Shape;
-use super::unsupported;
 use crate::dialect::bedrock_converse::call_id;
 use crate::dialect::bedrock_converse::model::Model;
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
 use crate::model::{CacheMark, Media, MediaKind, Part, PartBody, Request, Role, Signature, Turn};
+use crate::refusal;
 
 /// Said by the user where a conversation begins with the assistant, which Bedrock refuses.
 const FILLER: &str = "(continued)";
@@ -50,7 +50,7 @@ impl<'r> Talk<'r> {
         }
         let has_changed = sorter.names.has_changed;
         losses.note_if(has_changed, Loss::FileName);
-        talk.settle(losses)?;
+        talk.settle(request, losses)?;
         Ok(talk)
     }
 
@@ -68,7 +68,7 @@ impl<'r> Talk<'r> {
         }
     }
 
-    fn settle(&mut self, losses: &mut Losses) -> Result<(), BodyFault> {
+    fn settle(&mut self, request: &Request<'_>, losses: &mut Losses) -> Result<(), BodyFault> {
         self.drop_mere_thoughts(losses);
         if self.messages.is_empty() && !self.system.is_empty() {
             losses.note(Loss::SystemPlace);
@@ -76,16 +76,11 @@ impl<'r> Talk<'r> {
         }
         match self.messages.first() {
             Some(first) if !first.is_user => {
+                losses.note(Loss::FirstTurn);
                 self.messages.insert(0, Message::user(vec![Block::Text(Cow::Borrowed(FILLER))]));
             }
             Some(_) => {}
-            None => {
-                return Err(BodyFault {
-                    kind: BodyFaultKind::OutOfRange,
-                    param: Some("messages".to_owned()),
-                    message: "there is nothing in the conversation that could be sent".to_owned(),
-                });
-            }
+            None => return Err(refusal::nothing_said(request)),
         }
         self.messages.iter_mut().for_each(Message::settle);
         Ok(())
@@ -193,13 +188,13 @@ impl Sorter<'_, '_> {
     /// Whether it said anything.
     fn system<'r>(&mut self, turn: &'r Turn<'_>, out: &mut Vec<Block<'r>>) -> Result<bool, BodyFault> {
         let before = out.len();
-        for (at, part) in turn.parts.iter().enumerate() {
+        for part in &turn.parts {
             match &part.body {
                 PartBody::Text { text, annotations } => {
                     self.losses.note_if(annotations.is_some(), Loss::Annotations);
                     self.text(text, turn.parts.len() == 1, out);
                 }
-                PartBody::Media(_) => return Err(refused(turn, at, "system text can show nothing")),
+                PartBody::Media(media) => return Err(refusal::media(media, "system text can show nothing")),
                 _ => self.losses.note(Loss::Part),
             }
             self.mark(part.cache, true, out);
@@ -209,14 +204,14 @@ impl Sorter<'_, '_> {
 
     fn message<'r>(&mut self, turn: &'r Turn<'_>) -> Result<Message<'r>, BodyFault> {
         let mut message = Message { is_user: turn.role == Role::User, results: Vec::new(), rest: Vec::new() };
-        for (at, part) in turn.parts.iter().enumerate() {
+        for part in &turn.parts {
             let is_thought = matches!(part.body, PartBody::Thought(_));
             self.losses.note_if(part.signature.is_some() && !is_thought, Loss::ReasoningSignature);
             if let PartBody::ToolResult { id, content, is_error, .. } = &part.body
                 && message.is_user
             {
                 let mut beside = Vec::new();
-                let result = self.result((turn, at), (id, content, *is_error), &mut beside)?;
+                let result = self.result((id, content, *is_error), &mut beside)?;
                 message.results.push(result);
                 // Marks have no place within a result; behind it they ask for no less.
                 let mark = part.cache.or(content.iter().rev().find_map(|inner| inner.cache));
@@ -224,18 +219,13 @@ impl Sorter<'_, '_> {
                 message.rest.append(&mut beside);
                 continue;
             }
-            self.part((turn, at), part, &mut message.rest)?;
+            self.part(turn, part, &mut message.rest)?;
             self.mark(part.cache, !is_thought, &mut message.rest);
         }
         Ok(message)
     }
 
-    fn part<'r>(
-        &mut self,
-        (turn, at): (&Turn<'_>, usize),
-        part: &'r Part<'_>,
-        out: &mut Vec<Block<'r>>,
-    ) -> Result<(), BodyFault> {
+    fn part<'r>(&mut self, turn: &Turn<'_>, part: &'r Part<'_>, out: &mut Vec<Block<'r>>) -> Result<(), BodyFault> {
         match &part.body {
             PartBody::Text { text, annotations } => {
                 self.losses.note_if(annotations.is_some(), Loss::Annotations);
@@ -245,10 +235,10 @@ impl Sorter<'_, '_> {
                 self.losses.note(Loss::Refusal);
                 self.text(text, turn.parts.len() == 1, out);
             }
-            PartBody::Media(_) if turn.role != Role::User => {
-                return Err(refused(turn, at, "only users can show things to models of Bedrock"));
+            PartBody::Media(media) if turn.role != Role::User => {
+                return Err(refusal::media(media, "only users can show things to models of Bedrock"));
             }
-            PartBody::Media(media) => out.push(self.shown((turn, at), media)?),
+            PartBody::Media(media) => out.push(self.shown(media)?),
             PartBody::ToolCall { id, name, arguments } if turn.role == Role::Assistant => {
                 out.push(Block::Call { id: call_id::taken(id), name, arguments });
             }
@@ -274,8 +264,8 @@ impl Sorter<'_, '_> {
         }
     }
 
-    fn shown<'r>(&mut self, (turn, at): (&Turn<'_>, usize), media: &'r Media<'_>) -> Result<Block<'r>, BodyFault> {
-        let shown = media::shown(media, &mut self.names).map_err(|why| refused(turn, at, why))?;
+    fn shown<'r>(&mut self, media: &'r Media<'_>) -> Result<Block<'r>, BodyFault> {
+        let shown = media::shown(media, &mut self.names).map_err(|why| refusal::media(media, why))?;
         self.losses.note_if(media.detail.as_deref().is_some_and(|detail| detail != "auto"), Loss::ImageDetail);
         self.losses.note_if(media.name.is_some() && shown.kind != MediaKind::File, Loss::FileName);
         Ok(Block::Shown(shown))
@@ -284,7 +274,6 @@ impl Sorter<'_, '_> {
     /// A tool's result. What cannot stand in one stands beside it.
     fn result<'r>(
         &mut self,
-        place: (&Turn<'_>, usize),
         (id, parts, is_error): (&'r str, &'r [Part<'_>], bool),
         beside: &mut Vec<Block<'r>>,
     ) -> Result<Block<'r>, BodyFault> {
@@ -301,7 +290,7 @@ impl Sorter<'_, '_> {
                     self.text(text, false, &mut content);
                 }
                 PartBody::Media(media) => {
-                    let shown = self.shown(place, media)?;
+                    let shown = self.shown(media)?;
                     let is_sound = matches!(&shown, Block::Shown(shown) if shown.kind == MediaKind::Audio);
                     let stays = takes_status && !is_sound;
                     self.losses.note_if(!stays, Loss::ToolMedia);
@@ -349,10 +338,6 @@ pub(super) fn mark_tool(mark: Option<CacheMark>, model: &Model<'_>, out: &mut Wr
         Some(_) => losses.note(Loss::CacheMark),
         None => {}
     }
-}
-
-fn refused(turn: &Turn<'_>, at: usize, why: &str) -> BodyFault {
-    unsupported(None, format!("part {at} of message {} cannot be sent: {why}", turn.at))
 }
 
 /// The shape of the answer, for a model that is only asked for it.

@@ -62,6 +62,7 @@ fn every_documented_block_is_read() {
         source: Source::Inline("AAAA".into()),
         name: None,
         detail: None,
+        at: String::new(),
     };
     let server = r#"{"toolUse":{"input":{},"name":"search","toolUseId":"s","type":"server_tool_use"}}"#;
     assert_eq!(

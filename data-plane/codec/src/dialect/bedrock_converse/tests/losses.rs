@@ -32,6 +32,7 @@ fn lossy() -> Vec<(Request<'static>, Endpoint)> {
                     source: Source::Inline("AAAA".into()),
                     name: None,
                     detail: Some("low".into()),
+                    at: String::new(),
                 })),
             ],
         ),
@@ -67,6 +68,7 @@ fn lossy() -> Vec<(Request<'static>, Endpoint)> {
     let effort = |effort| Reasoning { effort: Some(effort), ..Reasoning::default() };
     vec![
         (all, with(LLAMA, &["no-sampling", "no-stop"])),
+        (request(vec![turn(Role::Assistant, vec![Part::text("x")])]), of(CLAUDE)),
         (asked(&|asked| asked.params.temperature = Some("1.5")), of(CLAUDE)),
         (asked(&|asked| asked.params.stop = vec![" ".into()]), of(CLAUDE)),
         (asked(&|asked| asked.params.format = Some(Format::Json)), of(CLAUDE)),

@@ -82,7 +82,7 @@ fn messages(request: &Request<'_>, endpoint: Endpoint) -> Value {
 
 fn request(turns: Vec<Turn<'static>>) -> Request<'static> {
     let turns = turns.into_iter().enumerate().map(|(at, turn)| Turn { at, ..turn }).collect();
-    Request { from: "elsewhere", turns, ..Request::default() }
+    Request { from: "elsewhere", conversation: "messages", turns, ..Request::default() }
 }
 
 fn turn(role: Role, parts: Vec<Part<'static>>) -> Turn<'static> {
@@ -120,7 +120,14 @@ fn redacted(sealed: &'static str) -> Part<'static> {
 }
 
 fn media(kind: MediaKind, mime: &'static str, source: Source<'static>) -> Part<'static> {
-    Part::new(PartBody::Media(Media { kind, mime: Some(mime.into()), source, name: None, detail: None }))
+    Part::new(PartBody::Media(Media {
+        kind,
+        mime: Some(mime.into()),
+        source,
+        name: None,
+        detail: None,
+        at: "messages[0].content[1]".to_owned(),
+    }))
 }
 
 fn inline(kind: MediaKind, mime: &'static str) -> Part<'static> {
@@ -134,6 +141,7 @@ fn file(name: &'static str) -> Part<'static> {
         source: Source::Inline("JVBERi0=".into()),
         name: Some(name.into()),
         detail: None,
+        at: String::new(),
     };
     Part::new(PartBody::Media(media))
 }

@@ -37,6 +37,7 @@ fn shown() -> impl Strategy<Value = Part<'static>> {
             source,
             name: name.map(Into::into),
             detail: None,
+            at: String::new(),
         }))
     })
 }

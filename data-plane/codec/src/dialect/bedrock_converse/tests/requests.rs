@@ -268,7 +268,8 @@ fn t25_t26_t27_media_are_sent_by_format_or_refused_with_their_place() {
     ] {
         let fault =
             try_encode(&request(vec![user("x"), turn(role, vec![Part::text("y"), part])]), of(CLAUDE)).unwrap_err();
-        assert!(fault.message.starts_with("part 1 of message 1 cannot be sent: "), "{}", fault.message);
+        assert_eq!(fault.param.as_deref(), Some("messages[0].content[1]"));
+        assert!(fault.message.starts_with("`messages[0].content[1]` cannot be sent: "), "{}", fault.message);
         assert_eq!(fault.kind, BodyFaultKind::Unsupported);
     }
 }
@@ -312,6 +313,7 @@ fn a_large_image_is_shared_with_the_clients_request_and_not_copied() {
         source: Source::Inline(data.into()),
         name: None,
         detail: None,
+        at: String::new(),
     };
     let parts = vec![Part::new(PartBody::Media(shown))];
     let turns = vec![Turn { at: 0, role: Role::User, parts, name: None }];

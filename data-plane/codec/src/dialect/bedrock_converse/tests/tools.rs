@@ -18,9 +18,9 @@ fn t17_tools_are_declared_and_those_of_other_providers_refused() {
     assert_eq!((&tools[1]["toolSpec"]["strict"], &tools[2]["toolSpec"]["strict"]), (&json!(true), &Value::Null));
     assert!(body["toolConfig"].get("toolChoice").is_none() && losses.is_empty());
     assert_eq!(encode(&asked, of(NOVA)).1, "strict");
-    asked.tools.push(Tool { kind: ToolKind::Native { name: "web_search".into(), raw: "{}" }, cache: None });
+    asked.tools.push(Tool { kind: ToolKind::Native { at: 0, name: "web_search".into(), raw: "{}" }, cache: None });
     let fault = try_encode(&asked, of(CLAUDE)).unwrap_err();
-    assert!(fault.param.as_deref() == Some("tools") && fault.message.contains("web_search"));
+    assert_eq!(fault.param.as_deref(), Some("tools[0]"));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! `generationConfig`: how the answer is wanted, as far as Google and the model know it.
 
 use super::ask::Ask;
-use super::unsupported;
 use crate::dialect::gemini::{quirks, schema};
 use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
 use crate::model::{Effort, Format, Params, Reasoning};
+use crate::refusal;
 
 /// Stop sequences that are taken.
 const MOST_STOPS: usize = 5;
@@ -49,7 +49,7 @@ fn limits(ask: &Ask<'_, '_>, params: &Params<'_>, out: &mut Writer) -> Result<()
     match params.choices {
         None | Some(1) => {}
         Some(choices) if choices <= MOST_CHOICES => out.field_u64("candidateCount", choices),
-        Some(_) => return Err(unsupported("n", "the endpoint gives at most 8 answers to one request")),
+        Some(_) => return Err(refusal::unsupported("n", "the endpoint gives at most 8 answers to one request")),
     }
     Ok(())
 }

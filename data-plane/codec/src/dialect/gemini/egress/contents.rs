@@ -7,6 +7,7 @@ use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
 use crate::model::{Part, PartBody, Role};
+use crate::refusal;
 
 /// What one side says at once.
 struct Content<'r, 'a> {
@@ -22,6 +23,9 @@ pub(super) fn write<'r, 'a>(ask: &Ask<'r, 'a>, out: &mut Writer, losses: &mut Lo
     let mut contents = contents(ask, &mut pen);
     if contents.is_empty() {
         // There is no answer to nothing: what there is takes the user's place.
+        if system.is_empty() && !ask.is_own {
+            return Err(refusal::nothing_said(ask.request));
+        }
         pen.losses.note_if(!system.is_empty(), Loss::SystemPlace);
         contents.push(Content { is_model: false, results: Vec::new(), parts: system });
     } else if !system.is_empty() {

@@ -18,7 +18,8 @@ use crate::model::{Event, Finish, Piece, Signature, Start};
 #[derive(Debug, Default)]
 pub(in crate::dialect::gemini) struct Events {
     has_begun: bool,
-    id: String,
+    /// What ids of calls are made of: the answer's id where it has one.
+    seed: String,
     usage: Option<TokenUsage>,
     choices: Vec<Choice>,
 }
@@ -59,6 +60,10 @@ impl DecodeEvents for Events {
         Ok(())
     }
 
+    fn seed(&mut self, seed: &str) {
+        self.seed = seed.to_owned();
+    }
+
     fn end(&mut self, _: &mut Sink<'_>) {}
 }
 
@@ -96,8 +101,11 @@ impl Events {
             return false;
         }
         self.has_begun = true;
-        self.id = element.str("responseId").unwrap_or_default().into_owned();
-        sink.put(Event::Begin { id: Cow::Borrowed(&self.id), created: 0 });
+        let id = element.str("responseId").unwrap_or_default();
+        if !id.is_empty() {
+            self.seed = id.to_string();
+        }
+        sink.put(Event::Begin { id, created: 0 });
         true
     }
 
@@ -108,7 +116,7 @@ impl Events {
             return Ok(());
         }
         for part in answer::parts(candidate) {
-            choice.read(part, &self.id, sink)?;
+            choice.read(part, &self.seed, sink)?;
         }
         choice.beside(candidate, sink);
         if let Some(reason) = answer::reason(candidate) {

@@ -16,7 +16,6 @@ pub(super) use whole::decode;
 use std::borrow::Cow;
 
 use super::{ID, MADE_ID, answer};
-use crate::error::{BodyFault, BodyFaultKind};
 use crate::json::Value;
 use crate::loss::Loss;
 
@@ -57,10 +56,6 @@ pub(super) const LOSSES: &[Loss] = &[
     Loss::Annotations,
     Loss::Refusal,
 ];
-
-fn unsupported(param: &str, message: &str) -> BodyFault {
-    BodyFault { kind: BodyFaultKind::Unsupported, param: Some(param.to_owned()), message: message.to_owned() }
-}
 
 /// What a part of an answer is.
 enum Said<'a> {
@@ -114,9 +109,10 @@ fn sources<'a>(candidate: Value<'a>) -> impl Iterator<Item = (&'static str, Valu
     })
 }
 
-/// An id for a call that has none: the same for the same answer, and another for each call of it.
-fn made_id(response_id: &str, call: Value<'_>, number: u32) -> String {
-    let plain: String = response_id
+/// An id for a call that has none: the same for the same seed, which is the id of its answer or its request, and another
+/// for each call of it.
+fn made_id(seed: &str, call: Value<'_>, number: u32) -> String {
+    let plain: String = seed
         .chars()
         .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-' || *letter == '_')
         .take(64)

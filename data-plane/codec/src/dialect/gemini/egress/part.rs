@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::MADE_ID;
 use super::ask::Ask;
-use super::{MADE_ID, unsupported};
 use crate::carry;
 use crate::dialect::gemini::{arguments, mime};
 use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
-use crate::model::{Media, MediaKind, Part, PartBody, Signature, Source};
+use crate::model::{Media, Part, PartBody, Signature, Source};
+use crate::refusal;
 
 /// What Google documents for calls whose signature nobody has: made by another model, or lost by the client.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -184,21 +185,21 @@ impl<'p, 'r, 'a> Pen<'p, 'r, 'a> {
         let known = media.mime.as_deref().or_else(|| media.name.as_deref().and_then(mime::of_name));
         out.begin_object();
         match &media.source {
-            Source::Inline(data) => blob(needed(known, media.kind)?, data, out),
+            Source::Inline(data) => blob(needed(known, media)?, data, out),
             Source::Text(text) => blob(known.unwrap_or("text/plain"), &STANDARD.encode(text.as_bytes()), out),
-            Source::Url(url) => self.file(known.or_else(|| mime::of_name(url)), url, media.kind, out)?,
-            Source::FileId(uri) if self.ask.is_own => self.file(known, uri, media.kind, out)?,
+            Source::Url(url) => self.file(known.or_else(|| mime::of_name(url)), url, media, out)?,
+            Source::FileId(uri) if self.ask.is_own => self.file(known, uri, media, out)?,
             Source::FileId(_) => {
-                return Err(unsupported("file_id", "the endpoint does not have the file that the request names"));
+                return Err(refusal::media(media, "it is a file that lies with another provider"));
             }
         }
         out.end_object();
         Ok(())
     }
 
-    fn file(&self, mime: Option<&str>, uri: &str, kind: MediaKind, out: &mut Writer) -> Result<(), BodyFault> {
+    fn file(&self, mime: Option<&str>, uri: &str, media: &Media<'_>, out: &mut Writer) -> Result<(), BodyFault> {
         let mime = match self.ask.is_vertex {
-            true => Some(needed(mime, kind)?),
+            true => Some(needed(mime, media)?),
             false => mime,
         };
         out.key("fileData");
@@ -210,8 +211,10 @@ impl<'p, 'r, 'a> Pen<'p, 'r, 'a> {
     }
 }
 
-fn needed(mime: Option<&str>, kind: MediaKind) -> Result<&str, BodyFault> {
-    mime.ok_or_else(|| unsupported("mime_type", &format!("the endpoint wants the media type of every {}", kind.word())))
+fn needed<'m>(mime: Option<&'m str>, media: &Media<'_>) -> Result<&'m str, BodyFault> {
+    mime.ok_or_else(|| {
+        refusal::media(media, &format!("the endpoint wants the media type of every {}", media.kind.word()))
+    })
 }
 
 fn blob(mime: &str, data: &str, out: &mut Writer) {

@@ -1,12 +1,12 @@
 //! Tools and how they may be called.
 
 use super::ask::Ask;
-use super::unsupported;
 use crate::dialect::gemini::{quirks, schema};
 use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
 use crate::model::{ToolChoice, ToolKind};
+use crate::refusal;
 
 /// Names begin with a letter or an underscore; dots and colons are letters.
 pub(in crate::dialect::gemini) fn takes_name(name: &str) -> bool {
@@ -28,9 +28,9 @@ pub(super) fn write(ask: &Ask<'_, '_>, out: &mut Writer, losses: &mut Losses) ->
             functions(ask, out, losses)?;
         }
         for tool in tools {
-            if let ToolKind::Native { name, raw } = &tool.kind {
+            if let ToolKind::Native { at, name, raw } = &tool.kind {
                 if !ask.is_own {
-                    return Err(unsupported("tools", "the endpoint does not have a tool that the request names"));
+                    return Err(refusal::native_tool(*at));
                 }
                 out.begin_object();
                 out.field_raw(name, raw);

@@ -8,13 +8,13 @@ use crate::fault::UpstreamError;
 use crate::json::{Value, Writer};
 use crate::model::{Answer, Choice, Finish, Media, MediaKind, Part, PartBody, Signature, Source, Thought};
 
-pub(in crate::dialect::gemini) fn decode<'a>(value: Value<'a>) -> Result<Answer<'a>, UpstreamError> {
+pub(in crate::dialect::gemini) fn decode<'a>(value: Value<'a>, seed: &str) -> Result<Answer<'a>, UpstreamError> {
     let mut found = Answer::default();
     for element in answer::elements(value) {
         if let Some(error) = answer::failure(element) {
             return Err(error);
         }
-        read(element, &mut found);
+        read(element, seed, &mut found);
     }
     if found.choices.is_empty() {
         return Err(UpstreamError { message: "the provider gave no answer".to_owned(), ..UpstreamError::default() });
@@ -23,7 +23,7 @@ pub(in crate::dialect::gemini) fn decode<'a>(value: Value<'a>) -> Result<Answer<
     Ok(found)
 }
 
-fn read<'a>(element: Value<'a>, found: &mut Answer<'a>) {
+fn read<'a>(element: Value<'a>, seed: &str, found: &mut Answer<'a>) {
     if found.id.is_empty() {
         found.id = element.str("responseId").unwrap_or_default();
     }
@@ -31,9 +31,10 @@ fn read<'a>(element: Value<'a>, found: &mut Answer<'a>) {
         found.service_tier = Some(tier);
     }
     let id = found.id.clone();
+    let id = if id.is_empty() { seed } else { &*id };
     for (index, candidate) in answer::candidates(element) {
         if let Some(choice) = choice(&mut found.choices, index) {
-            read_candidate(candidate, choice, &id);
+            read_candidate(candidate, choice, id);
         }
     }
     if let Some(reason) = answer::block(element).filter(|_| found.choices.is_empty()) {
@@ -106,7 +107,7 @@ pub(super) fn media<'a>(found: Value<'a>) -> Media<'a> {
         Some(data) => Source::Inline(data),
         None => Source::Url(found.str("fileUri").unwrap_or_default()),
     };
-    Media { kind, mime, source, name: None, detail: None }
+    Media { kind, mime, source, name: None, detail: None, at: String::new() }
 }
 
 /// Two pieces as one where they are of one text or thought; else the second is a part of its own.

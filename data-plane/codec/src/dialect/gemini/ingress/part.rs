@@ -37,7 +37,7 @@ pub(super) fn read<'a>(
             "functionCall" => call(object(*data, at.name(name))?, at.name(name), calls, carry)?,
             "functionResponse" => response(object(*data, at.name(name))?, at.name(name), calls, carry)?,
             "inlineData" | "fileData" if !fields.is_thought => {
-                PartBody::Media(media(object(*data, at.name(name))?, name, at.name(name), fields.detail)?)
+                PartBody::Media(media(object(*data, at.name(name))?, name, at, fields.detail)?)
             }
             _ => PartBody::Other { raw: value.raw().into() },
         },
@@ -156,7 +156,7 @@ fn response<'a>(value: Value<'a>, at: At<'_>, calls: &mut Calls<'a>, carry: &Car
                 .into_iter()
                 .find_map(|kind| Some((kind, get(part, kind)?)))
                 .ok_or_else(|| wrong(at, "an object with `inlineData` or `fileData`"))?;
-            content.push(Part::new(PartBody::Media(media(object(data, at.name(kind))?, kind, at.name(kind), None)?)));
+            content.push(Part::new(PartBody::Media(media(object(data, at.name(kind))?, kind, at, None)?)));
         }
     }
     let id = calls.response(id(value, at, carry)?, &name);
@@ -180,7 +180,10 @@ fn unwrapped<'a>(response: Value<'a>, function: &str) -> (Option<&'static str>, 
     }
 }
 
+/// `at` is the place of the part that it stands in.
 fn media<'a>(value: Value<'a>, kind: &str, at: At<'_>, detail: Option<Cow<'a, str>>) -> Result<Media<'a>, BodyFault> {
+    let place_of_part = at.to_string();
+    let at = at.name(kind);
     let field = |name: &'static str| get(value, name).map(|found| text(found, at.name(name))).transpose();
     let needed = |name: &'static str| field(name)?.ok_or_else(|| missing(at.name(name)));
     let (mime, source) = match kind {
@@ -192,7 +195,7 @@ fn media<'a>(value: Value<'a>, kind: &str, at: At<'_>, detail: Option<Cow<'a, st
         _ => (field("mimeType")?, place(needed("fileUri")?)),
     };
     let kind = mime.as_deref().map_or(MediaKind::File, MediaKind::of_mime);
-    Ok(Media { kind, mime, source, name: field("displayName")?, detail })
+    Ok(Media { kind, mime, source, name: field("displayName")?, detail, at: place_of_part })
 }
 
 /// Files that Google keeps mean nothing to others.

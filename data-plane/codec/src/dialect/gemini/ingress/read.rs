@@ -18,7 +18,7 @@ pub(in crate::dialect::gemini) fn decode<'a>(
     scan: &Scan,
     carry: &Carry,
 ) -> Result<Request<'a>, BodyFault> {
-    let mut request = Request { from: ID, stream: scan.stream, ..Request::default() };
+    let mut request = Request { from: ID, conversation: "contents", stream: scan.stream, ..Request::default() };
     let mut conversation = Conversation::new(carry);
     for (name, value) in body.fields().filter(|(_, value)| !value.is_null()) {
         let name = camel(name);
@@ -32,7 +32,7 @@ pub(in crate::dialect::gemini) fn decode<'a>(
             }
             "tools" => {
                 for (place, tool) in objects(value, at)?.into_iter().enumerate() {
-                    tools::read(tool, at.item(place), &mut request.tools)?;
+                    tools::read(tool, place, at.item(place), &mut request.tools)?;
                 }
             }
             "toolConfig" => tools::choice(value, at, &mut request)?,

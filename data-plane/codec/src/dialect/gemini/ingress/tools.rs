@@ -9,12 +9,12 @@ use crate::error::BodyFault;
 use crate::json::Value;
 use crate::model::{Extra, Request, Tool, ToolChoice, ToolKind};
 
-pub(super) fn read<'a>(tool: Value<'a>, at: At<'_>, tools: &mut Vec<Tool<'a>>) -> Result<(), BodyFault> {
+pub(super) fn read<'a>(tool: Value<'a>, place: usize, at: At<'_>, tools: &mut Vec<Tool<'a>>) -> Result<(), BodyFault> {
     for (name, value) in tool.fields().filter(|(_, value)| !value.is_null()) {
         let name = camel(name);
         let at = at.name(&name);
         if name != "functionDeclarations" {
-            let kind = ToolKind::Native { raw: value.raw(), name };
+            let kind = ToolKind::Native { at: place, raw: value.raw(), name };
             tools.push(Tool { kind, cache: None });
             continue;
         }

@@ -12,7 +12,7 @@ use crate::model::{Answer, Choice, Finish, Part, PartBody, Signature, Thought};
 /// Reads an answer and lets the test look at it.
 fn read<T>(body: impl AsRef<[u8]>, look: impl FnOnce(&Answer<'_>) -> T) -> Result<T, UpstreamError> {
     let mut tape = Tape::default();
-    super::super::egress::decode(tape.read(body.as_ref()).unwrap()).map(|answer| look(&answer))
+    super::super::egress::decode(tape.read(body.as_ref()).unwrap(), "").map(|answer| look(&answer))
 }
 
 /// What a client gets, and what was lost.

@@ -35,7 +35,14 @@ pub fn signed(mut part: Part<'static>, signature: Signature<'static>) -> Part<'s
 
 pub fn media(kind: MediaKind, mime: Option<&'static str>, source: Source<'static>) -> Part<'static> {
     let mime = mime.map(Cow::Borrowed);
-    Part::new(PartBody::Media(Media { kind, mime, source, name: None, detail: None }))
+    Part::new(PartBody::Media(Media {
+        kind,
+        mime,
+        source,
+        name: None,
+        detail: None,
+        at: "messages[0].content[1]".to_owned(),
+    }))
 }
 
 pub fn png() -> Part<'static> {
@@ -54,7 +61,7 @@ pub fn function(name: &'static str) -> Tool<'static> {
 
 /// A request of another dialect's client.
 pub fn request(turns: Vec<Turn<'static>>) -> Request<'static> {
-    Request { from: "other", turns, ..Request::default() }
+    Request { from: "other", conversation: "messages", turns, ..Request::default() }
 }
 
 /// What a model is asked, and what was lost.
@@ -112,7 +119,7 @@ fn t02_t03_turns_of_one_side_are_one_content_and_all_texts_survive() {
 }
 
 #[test]
-fn t04_empty_parts_are_left_out_and_nothing_at_all_is_said_with_a_part() {
+fn t04_empty_parts_are_left_out_and_nothing_at_all_is_refused() {
     let (body, losses) = ask(&request(vec![
         turn(Role::User, vec![Part::text(""), Part::text("x")]),
         say(Role::Assistant, ""),
@@ -120,8 +127,7 @@ fn t04_empty_parts_are_left_out_and_nothing_at_all_is_said_with_a_part() {
     ]));
     let expected = json!([{"role": "user", "parts": [{"text": "x"}, {"text": "y"}]}]);
     assert_eq!((body["contents"].clone(), losses.as_str()), (expected, "empty_part"));
-    let (body, _) = ask(&request(vec![say(Role::User, "")]));
-    assert_eq!(body["contents"], json!([{"role": "user", "parts": [{"text": ""}]}]));
+    assert_eq!(refused(&request(vec![say(Role::User, "")])), (BodyFaultKind::OutOfRange, Some("messages".into())));
 }
 
 #[test]
@@ -354,8 +360,8 @@ fn t17_t19_tools_and_choices() {
     let mut bare = request(vec![say(Role::User, "hi")]);
     bare.tool_choice = Some(ToolChoice::Required);
     assert_eq!(ask(&bare).0.get("toolConfig"), None);
-    bare.tools = vec![Tool { kind: ToolKind::Native { name: "web_search".into(), raw: "{}" }, cache: None }];
-    assert_eq!(refused(&bare), (BodyFaultKind::Unsupported, Some("tools".into())));
+    bare.tools = vec![Tool { kind: ToolKind::Native { at: 0, name: "web_search".into(), raw: "{}" }, cache: None }];
+    assert_eq!(refused(&bare), (BodyFaultKind::Unsupported, Some("tools[0]".into())));
 }
 
 #[test]
@@ -495,9 +501,9 @@ fn t25_t27_media_go_with_their_types() {
     ]);
     assert_eq!((body["contents"][0]["parts"].clone(), losses.as_str()), (expected, "image_detail, file_name"));
     let untyped = request(vec![turn(Role::User, vec![media(MediaKind::Image, None, Source::Inline("iVBO".into()))])]);
-    assert_eq!(refused(&untyped), (BodyFaultKind::Unsupported, Some("mime_type".into())));
+    assert_eq!(refused(&untyped), (BodyFaultKind::Unsupported, Some("messages[0].content[1]".into())));
     let kept = request(vec![turn(Role::User, vec![media(MediaKind::File, None, Source::FileId("file-1".into()))])]);
-    assert_eq!(refused(&kept), (BodyFaultKind::Unsupported, Some("file_id".into())));
+    assert_eq!(refused(&kept), (BodyFaultKind::Unsupported, Some("messages[0].content[1]".into())));
     let carry = carry();
     let far =
         request(vec![turn(Role::User, vec![media(MediaKind::Video, None, Source::Url("https://x.example/v".into()))])]);

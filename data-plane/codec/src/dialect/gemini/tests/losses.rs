@@ -85,8 +85,14 @@ fn every_listed_loss_of_a_request_can_happen_and_no_other() {
 
 #[test]
 fn every_listed_loss_of_an_answer_can_happen_and_no_other() {
-    let kept =
-        Media { kind: MediaKind::File, mime: None, source: Source::FileId("f".into()), name: None, detail: None };
+    let kept = Media {
+        kind: MediaKind::File,
+        mime: None,
+        source: Source::FileId("f".into()),
+        name: None,
+        detail: None,
+        at: String::new(),
+    };
     let parts = vec![
         Part::new(PartBody::Text { text: "x".into(), annotations: Some("[]".into()) }),
         Part::new(PartBody::Refusal("no".into())),

@@ -42,7 +42,7 @@ fn answer(body: &[u8]) {
     let _ = DIALECT.decode_error(body);
     let mut tape = Tape::default();
     if let Ok(value) = tape.read(body)
-        && let Ok(answer) = super::super::egress::decode(value)
+        && let Ok(answer) = super::super::egress::decode(value, "")
     {
         let mut out = Writer::new(&bytes);
         super::super::ingress::encode(&answer, &edits(THOUGHTFUL), &mut out, &mut Losses::default());

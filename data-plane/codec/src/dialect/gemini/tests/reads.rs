@@ -392,7 +392,7 @@ fn t17_t10_tools_are_read_with_their_schemas() {
                     assert_eq!(*strict, None);
                     (name.to_string(), description.as_deref().map(str::to_owned), schema.as_deref().map(json))
                 }
-                ToolKind::Native { name, raw } => (name.to_string(), None, Some(json(raw))),
+                ToolKind::Native { name, raw, .. } => (name.to_string(), None, Some(json(raw))),
             })
             .collect();
         let lower = json!({"type": "object", "properties": {"x": {"type": ["string", "null"]}}});

@@ -10,7 +10,7 @@ use crate::fault::{self, UpstreamError};
 use crate::json::Value;
 use crate::model::{Answer, Choice, Media, MediaKind, Part, PartBody, Source, Thought};
 
-pub(super) fn decode<'a>(body: Value<'a>) -> Result<Answer<'a>, UpstreamError> {
+pub(super) fn decode<'a>(body: Value<'a>, seed: &str) -> Result<Answer<'a>, UpstreamError> {
     if let Some(error) = failure(body) {
         return Err(error);
     }
@@ -26,7 +26,7 @@ pub(super) fn decode<'a>(body: Value<'a>) -> Result<Answer<'a>, UpstreamError> {
         if let Some(error) = choice.get("error").filter(says_something) {
             return Err(fault::decode(error.raw().as_bytes()));
         }
-        choices.push(read_choice(choice, at, &id));
+        choices.push(read_choice(choice, at, if id.is_empty() { seed } else { &id }));
     }
     choices.sort_by_key(|choice| choice.index);
     Ok(Answer {
@@ -203,7 +203,14 @@ pub(super) fn image<'a>(image: Value<'a>) -> Option<Media<'a>> {
 pub(super) fn sound<'a>(audio: Value<'a>) -> Option<Media<'a>> {
     let data = audio.str("data").filter(|data| !data.is_empty())?;
     let name = audio.str("id");
-    Some(Media { kind: MediaKind::Audio, mime: None, source: Source::Inline(data), name, detail: None })
+    Some(Media {
+        kind: MediaKind::Audio,
+        mime: None,
+        source: Source::Inline(data),
+        name,
+        detail: None,
+        at: String::new(),
+    })
 }
 
 fn call_part<'a>(call: Value<'a>, answer: &str, place: usize) -> Part<'a> {
@@ -221,13 +228,19 @@ fn function_part<'a>(function: Value<'a>, id: Cow<'a, str>) -> Part<'a> {
     Part::new(PartBody::ToolCall { id, name, arguments: arguments(function) })
 }
 
-/// JSON text; some providers send the object itself.
-pub(super) fn arguments<'a>(function: Value<'a>) -> Cow<'a, str> {
+/// JSON text, or a piece of it; some providers send the object itself.
+pub(super) fn piece_of_arguments<'a>(function: Value<'a>) -> Cow<'a, str> {
     match function.get("arguments") {
         Some(object) if object.is_object() => object.raw().into(),
         Some(text) => text.string().unwrap_or_default(),
         None => Cow::Borrowed(""),
     }
+}
+
+/// All of a call's arguments. Groq writes that there are none as `null`, within a text or not.
+pub(super) fn arguments<'a>(function: Value<'a>) -> Cow<'a, str> {
+    let arguments = piece_of_arguments(function);
+    if arguments.trim() == "null" { Cow::Borrowed("") } else { arguments }
 }
 
 /// An id for a call that came without one: the same whenever the same answer is read.

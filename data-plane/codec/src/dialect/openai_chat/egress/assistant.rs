@@ -3,7 +3,6 @@
 
 use super::content::write_cache;
 use super::messages::MessageWriter;
-use super::request::unsupported;
 use crate::carry;
 use crate::dialect::openai_chat::quirks;
 use crate::dialect::openai_chat::thoughts::{self, Sealed};
@@ -11,6 +10,7 @@ use crate::error::BodyFault;
 use crate::json::Tape;
 use crate::loss::Loss;
 use crate::model::{Media, Part, PartBody, Signature, Turn};
+use crate::refusal;
 
 impl MessageWriter<'_> {
     pub(super) fn assistant(&mut self, turns: &[Turn<'_>]) -> Result<(), BodyFault> {
@@ -19,12 +19,15 @@ impl MessageWriter<'_> {
         let has_calls = parts.iter().any(|part| self.is_call(part));
         let thoughts = parts.iter().any(|part| matches!(part.body, PartBody::Thought(_)));
         let has_images = parts.iter().any(|part| matches!(part.body, PartBody::Media(_)));
+        let has_others = parts.iter().any(|part| matches!(part.body, PartBody::Other { .. }));
+        self.losses.note_if(has_others && !self.is_own, Loss::Part);
         if said.is_empty() && !has_calls && !has_images && !self.is_own {
             // Nothing that can be said is left: of an empty turn, or of one that was reasoning only.
-            self.losses.note_if(!thoughts, Loss::EmptyPart);
+            self.losses.note_if(!thoughts && !has_others, Loss::EmptyPart);
             self.note_thoughts(&parts);
             return Ok(());
         }
+        self.count += 1;
         self.begin("assistant", turns.first().and_then(|turn| turn.name.as_deref()));
         match single_refusal(&said) {
             Some(text) => {
@@ -54,7 +57,7 @@ impl MessageWriter<'_> {
         match &part.body {
             PartBody::Text { .. } | PartBody::Refusal(_) => true,
             PartBody::Thought(thought) => quirks::takes_thinking_blocks(self.quirks) && !thought.text.is_empty(),
-            PartBody::Other { raw } => !(self.is_own && (raw.starts_with('"') || is_custom_call(raw))),
+            PartBody::Other { raw } => self.is_own && !(raw.starts_with('"') || is_custom_call(raw)),
             _ => false,
         }
     }
@@ -116,7 +119,10 @@ impl MessageWriter<'_> {
             .collect();
         let Some(first) = media.first() else { return Ok(()) };
         if !(self.is_own || quirks::is_openrouter(self.quirks)) {
-            return Err(unsupported(format!("the provider takes no {} from an assistant", first.kind.word())));
+            return Err(refusal::media(
+                first,
+                &format!("the provider takes no {} from an assistant", first.kind.word()),
+            ));
         }
         self.out.key("images");
         self.out.begin_array();

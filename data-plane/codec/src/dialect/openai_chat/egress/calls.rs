@@ -29,6 +29,11 @@ impl Balance {
         }
     }
 
+    /// Whether anything was opened.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
     /// Whether everything that was opened is closed.
     pub fn is_whole(&self) -> bool {
         self.has_begun && self.depth == 0 && !self.in_string

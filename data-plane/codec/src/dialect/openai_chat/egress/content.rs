@@ -2,12 +2,12 @@
 //! leaving them out would change the answer.
 
 use super::messages::MessageWriter;
-use super::request::unsupported;
 use crate::dialect::openai_chat::{media, quirks};
 use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::Loss;
 use crate::model::{CacheMark, Media, MediaKind, Part, PartBody, Source, Thought};
+use crate::refusal;
 
 /// Writes a mark for the cache, if there is one.
 pub(super) fn write_cache(out: &mut Writer, cache: Option<CacheMark>) {
@@ -245,7 +245,7 @@ fn refused(media: &Media<'_>) -> BodyFault {
         Source::FileId(_) => "by an id of another provider",
         Source::Text(_) => "as text",
     };
-    unsupported(format!("the provider takes no {} {how}", media.kind.word()))
+    refusal::media(media, &format!("the provider takes no {} {how}", media.kind.word()))
 }
 
 fn usual_name(mime: &str) -> &'static str {

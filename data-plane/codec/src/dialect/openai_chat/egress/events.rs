@@ -19,7 +19,8 @@ use crate::model::{Event, Finish, Piece, Start};
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     has_begun: bool,
-    id: String,
+    /// What ids of calls are made of: the answer's id where it has one.
+    seed: String,
     choices: Vec<Choice>,
 }
 
@@ -152,6 +153,10 @@ impl DecodeEvents for Decoder {
         Ok(())
     }
 
+    fn seed(&mut self, seed: &str) {
+        self.seed = seed.to_owned();
+    }
+
     fn end(&mut self, sink: &mut Sink<'_>) {
         self.choices.iter_mut().for_each(|choice| choice.finish(sink));
     }
@@ -164,7 +169,9 @@ impl Decoder {
         }
         self.has_begun = true;
         let id = chunk.id.and_then(|id| id.string()).unwrap_or_default();
-        self.id = id.to_string();
+        if !id.is_empty() {
+            self.seed = id.to_string();
+        }
         let created = chunk.created.and_then(|created| created.u64()).unwrap_or(0);
         sink.put(Event::Begin { id, created });
     }
@@ -198,7 +205,7 @@ impl Decoder {
             return Ok(());
         }
         if let Some(delta) = piece.delta {
-            choice.delta(Delta::read(delta), &self.id, sink)?;
+            choice.delta(Delta::read(delta), &self.seed, sink)?;
         }
         if let Some(logprobs) = piece.logprobs.filter(Value::is_object) {
             choice.logprobs(logprobs, sink);
@@ -388,7 +395,10 @@ impl Choice {
             Meant::More(place) => place,
             Meant::New => self.begin_call(index, id, name, answer, sink),
         };
-        let arguments = answer::arguments(function);
+        let arguments = answer::piece_of_arguments(function);
+        // Groq writes that there are none as `null`; later on it is a piece of what was begun.
+        let has_begun = self.calls.get(place).is_some_and(|call| call.balance.has_begun());
+        let arguments = if arguments == "null" && !has_begun { Cow::Borrowed("") } else { arguments };
         let Some(call) = self.calls.get(place).filter(|_| !arguments.is_empty()) else { return Ok(()) };
         if !call.is_open {
             return Err(UpstreamError {

@@ -13,6 +13,7 @@ use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
 use crate::model::{Part, PartBody, Request, Role, Turn};
+use crate::refusal;
 
 /// Longest id of a call that OpenAI takes.
 const ID_MOST: usize = 40;
@@ -23,7 +24,7 @@ pub(super) fn encode(
     out: &mut Writer,
     losses: &mut Losses,
 ) -> Result<(), BodyFault> {
-    let mut writer = MessageWriter { quirks, is_own: request.from == ID, out, losses };
+    let mut writer = MessageWriter { quirks, is_own: request.from == ID, out, losses, count: 0 };
     let is_one_group =
         |one: &Turn<'_>, other: &Turn<'_>| request.from != ID && one.role == other.role && one.name == other.name;
     for group in request.turns.chunk_by(is_one_group) {
@@ -33,7 +34,10 @@ pub(super) fn encode(
             _ => group.iter().try_for_each(|turn| writer.system(turn))?,
         }
     }
-    Ok(())
+    match writer.count == 0 && !writer.is_own {
+        true => Err(refusal::nothing_said(request)),
+        false => Ok(()),
+    }
 }
 
 /// Writes one conversation.
@@ -43,6 +47,8 @@ pub(super) struct MessageWriter<'w> {
     pub is_own: bool,
     pub out: &'w mut Writer,
     pub losses: &'w mut Losses,
+    /// Messages so far.
+    pub count: usize,
 }
 
 impl MessageWriter<'_> {
@@ -56,6 +62,7 @@ impl MessageWriter<'_> {
         if said.is_empty() && !self.is_own {
             return Ok(());
         }
+        self.count += 1;
         self.begin(if is_developer { "developer" } else { "system" }, turn.name.as_deref());
         self.content(said.into_iter())?;
         self.out.end_object();
@@ -69,12 +76,17 @@ impl MessageWriter<'_> {
             self.result(part, &mut beside)?;
         }
         for turn in turns {
-            let mut rest = turn.parts.iter().filter(|part| !is_result(part)).peekable();
+            let is_own = self.is_own;
+            let is_other = |part: &Part<'_>| !is_own && matches!(part.body, PartBody::Other { .. });
+            let has_others = turn.parts.iter().any(is_other);
+            self.losses.note_if(has_others, Loss::Part);
+            let mut rest = turn.parts.iter().filter(|part| !is_result(part) && !is_other(part)).peekable();
             let has_results = turn.parts.iter().any(is_result);
             if rest.peek().is_none() && (has_results || !self.is_own) && beside.is_empty() {
-                self.losses.note_if(!has_results, Loss::EmptyPart);
+                self.losses.note_if(!has_results && !has_others, Loss::EmptyPart);
                 continue;
             }
+            self.count += 1;
             self.begin("user", turn.name.as_deref());
             self.content(beside.drain(..).chain(rest))?;
             self.out.end_object();
@@ -95,6 +107,7 @@ impl MessageWriter<'_> {
     /// The message of one result. Media in it go `beside`, into the user's message behind the results.
     fn result<'p, 'a>(&mut self, part: &'p Part<'a>, beside: &mut Vec<&'p Part<'a>>) -> Result<(), BodyFault> {
         let PartBody::ToolResult { id, name, content, is_error } = &part.body else { return Ok(()) };
+        self.count += 1;
         self.out.begin_object();
         self.out.field_str("role", "tool");
         self.out.field_str("tool_call_id", &self.id(id));

@@ -36,7 +36,11 @@ impl Egress for Providers {
     }
 
     fn decode<'a>(&self, answer: Value<'a>) -> Result<Answer<'a>, UpstreamError> {
-        answer::decode(answer)
+        answer::decode(answer, "")
+    }
+
+    fn decode_with<'a>(&self, answer: Value<'a>, seed: &str) -> Result<Answer<'a>, UpstreamError> {
+        answer::decode(answer, seed)
     }
 
     fn stream(&self) -> Box<dyn DecodeEvents> {

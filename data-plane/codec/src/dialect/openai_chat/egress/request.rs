@@ -5,11 +5,12 @@ use super::{content, messages};
 use crate::bridge::RequestEdits;
 use crate::dialect::Quirks;
 use crate::dialect::openai_chat::{ID, quirks};
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
 use crate::model::{Effort, Format, Reasoning, Request, ToolChoice, ToolKind};
 use crate::names;
+use crate::refusal;
 
 /// A limit of answer tokens where nobody says one, for the sizing of thoughts only.
 const USUAL_LIMIT: u64 = 16_384;
@@ -35,10 +36,6 @@ pub(in crate::dialect::openai_chat) fn write_reasoning(
     out.begin_object();
     RequestWriter { request, wanted, quirks: wanted.quirks, is_own: false, out, losses }.reasoning();
     out.end_object();
-}
-
-pub(super) fn unsupported(message: String) -> BodyFault {
-    BodyFault { kind: BodyFaultKind::Unsupported, param: None, message }
 }
 
 struct RequestWriter<'w, 'a> {
@@ -211,10 +208,7 @@ impl RequestWriter<'_, '_> {
             self.losses.note_if(tool.cache.is_some() && !marks, Loss::CacheMark);
             match &tool.kind {
                 ToolKind::Native { raw, .. } if self.is_own => self.out.raw(raw),
-                ToolKind::Native { .. } => {
-                    let fault = unsupported("a tool is known to the client's own API family only".to_owned());
-                    return Err(BodyFault { param: Some("tools".to_owned()), ..fault });
-                }
+                ToolKind::Native { at, .. } => return Err(refusal::native_tool(*at)),
                 ToolKind::Function { name, description, schema, strict } => {
                     self.out.begin_object();
                     self.out.field_str("type", "function");

@@ -44,10 +44,6 @@ impl Ingress for Clients {
         Box::new(events::Encoder::new(wanted))
     }
 
-    fn part_path(&self, turn: usize, part: usize) -> String {
-        format!("messages[{turn}].content[{part}]")
-    }
-
     fn losses(&self) -> &'static [Loss] {
         &[Loss::Annotations, Loss::AnswerMedia, Loss::AnswerPart]
     }

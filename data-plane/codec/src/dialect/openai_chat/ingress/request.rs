@@ -14,7 +14,7 @@ use crate::model::{
 use crate::scan::Scan;
 
 pub(super) fn decode<'a>(body: Value<'a>, scan: &Scan, carry: &Carry) -> Result<Request<'a>, BodyFault> {
-    let mut request = Request { from: ID, stream: scan.stream, ..Request::default() };
+    let mut request = Request { from: ID, conversation: "messages", stream: scan.stream, ..Request::default() };
     request.params.max_output = scan.output_limit();
     request.params.choices = body.get("n").map(|_| scan.choices);
     let mut automatic = None;
@@ -138,10 +138,11 @@ pub(super) fn cache_mark(value: Value<'_>, at: impl std::fmt::Display) -> Result
 
 fn tools<'a>(value: Value<'a>) -> Result<Vec<Tool<'a>>, BodyFault> {
     let list = expect::array(value, "tools")?;
-    list.items().enumerate().map(|(at, tool)| self::tool(tool, format_args!("tools[{at}]"))).collect()
+    list.items().enumerate().map(|(at, tool)| self::tool(tool, at)).collect()
 }
 
-fn tool<'a>(tool: Value<'a>, at: std::fmt::Arguments<'_>) -> Result<Tool<'a>, BodyFault> {
+fn tool<'a>(tool: Value<'a>, place: usize) -> Result<Tool<'a>, BodyFault> {
+    let at = format_args!("tools[{place}]");
     expect::object(tool, at)?;
     let cache = match tool.get("cache_control") {
         Some(mark) => cache_mark(mark, format_args!("{at}.cache_control"))?,
@@ -149,7 +150,7 @@ fn tool<'a>(tool: Value<'a>, at: std::fmt::Arguments<'_>) -> Result<Tool<'a>, Bo
     };
     let kind = expect::opt_text(tool, "type", at)?.unwrap_or("function".into());
     if kind != "function" {
-        return Ok(Tool { kind: ToolKind::Native { name: kind, raw: tool.raw() }, cache });
+        return Ok(Tool { kind: ToolKind::Native { at: place, name: kind, raw: tool.raw() }, cache });
     }
     let function = tool.get("function").ok_or_else(|| expect::missing(format_args!("{at}.function")))?;
     Ok(Tool { kind: function_kind(function, format_args!("{at}.function"))?, cache })

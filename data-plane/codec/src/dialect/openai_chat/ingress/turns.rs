@@ -41,6 +41,9 @@ const KNOWN: [&str; 12] = [
     "cache_control",
 ];
 
+/// Those of them that a message may consist of without a text.
+const KNOWN_BESIDE: [&str; 4] = ["refusal", "tool_calls", "function_call", "images"];
+
 impl Reader<'_> {
     fn message<'a>(&mut self, at: usize, message: Value<'a>) -> Result<Turn<'a>, BodyFault> {
         let place = format_args!("messages[{at}]");
@@ -153,7 +156,8 @@ impl Reader<'_> {
         self.content(message, place, parts)?;
         let is_empty_text = |part: &Part<'_>| matches!(&part.body, PartBody::Text { text, .. } if text.is_empty());
         // An empty text beside calls is how many clients say that there was none.
-        if parts.get(first_text..).is_some_and(|text| text.iter().all(is_empty_text)) {
+        let is_beside = first_text > 0 || KNOWN_BESIDE.iter().any(|name| message.get(name).is_some());
+        if is_beside && parts.get(first_text..).is_some_and(|text| text.iter().all(is_empty_text)) {
             parts.truncate(first_text);
         }
         if let Some(list) = message.get("annotations").filter(|list| list.items().next().is_some()) {
@@ -303,7 +307,7 @@ fn address<'a>(part: Value<'a>, kind: &str, place: Arguments<'_>) -> Result<Medi
         _ => MediaKind::File,
     };
     let name = expect::opt_text(part, "document_name", place)?;
-    Ok(Media { detail, name, ..media::of_url(url, expected) })
+    Ok(Media { detail, name, at: place.to_string(), ..media::of_url(url, expected) })
 }
 
 fn audio<'a>(part: Value<'a>, place: Arguments<'_>) -> Result<Media<'a>, BodyFault> {
@@ -313,10 +317,11 @@ fn audio<'a>(part: Value<'a>, place: Arguments<'_>) -> Result<Media<'a>, BodyFau
     let data = expect::named_text(audio, "data", at)?;
     let format = expect::opt_text(audio, "format", at)?;
     if data.starts_with("data:") || data.starts_with("http") {
-        return Ok(media::of_url(data, MediaKind::Audio));
+        return Ok(Media { at: place.to_string(), ..media::of_url(data, MediaKind::Audio) });
     }
     let mime = format.map(|format| Cow::Owned(format!("audio/{format}")));
-    Ok(Media { kind: MediaKind::Audio, mime, source: Source::Inline(data), name: None, detail: None })
+    let source = Source::Inline(data);
+    Ok(Media { kind: MediaKind::Audio, mime, source, name: None, detail: None, at: place.to_string() })
 }
 
 fn file<'a>(part: Value<'a>, place: Arguments<'_>) -> Result<Media<'a>, BodyFault> {
@@ -336,12 +341,12 @@ fn file<'a>(part: Value<'a>, place: Arguments<'_>) -> Result<Media<'a>, BodyFaul
     if let Some(mime) = mime.filter(|_| media.mime.is_none()) {
         media.mime = Some(mime);
     }
-    media.name = name;
+    (media.name, media.at) = (name, place.to_string());
     Ok(media)
 }
 
 fn bare(source: Source<'_>) -> Media<'_> {
-    Media { kind: MediaKind::File, mime: None, source, name: None, detail: None }
+    Media { kind: MediaKind::File, mime: None, source, name: None, detail: None, at: String::new() }
 }
 
 /// Mistral's block: a list of texts, or a text.

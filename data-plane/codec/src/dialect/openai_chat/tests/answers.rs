@@ -189,7 +189,14 @@ fn clients_of_the_old_form_see_the_old_form() {
 #[test]
 fn images_and_sounds_have_their_places() {
     let media = |kind, source, mime: Option<&'static str>| {
-        Part::new(PartBody::Media(Media { kind, mime: mime.map(Into::into), source, name: None, detail: None }))
+        Part::new(PartBody::Media(Media {
+            kind,
+            mime: mime.map(Into::into),
+            source,
+            name: None,
+            detail: None,
+            at: String::new(),
+        }))
     };
     let parts = vec![
         media(MediaKind::Image, Source::Inline("QUJD".into()), Some("image/webp")),

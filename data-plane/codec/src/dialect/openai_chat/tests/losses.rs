@@ -51,7 +51,7 @@ const LOSING: &[(&str, &str, &[&str])] = &[
         &["no-developer-role"],
     ),
     (
-        r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u","detail":"ultra"}},{"type":"mystery"}]},{"role":"assistant","content":""}]"#,
+        r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u","detail":"ultra"}},{"type":"mystery"}]},{"role":"user","content":[]}]"#,
         "",
         &[],
     ),
@@ -62,7 +62,8 @@ const LOSING: &[(&str, &str, &[&str])] = &[
 fn foreign() -> Losses {
     let failed = PartBody::ToolResult { id: "1".into(), name: None, content: vec![], is_error: true };
     let source = Source::Text("a plain document".into());
-    let document = Media { kind: MediaKind::File, mime: None, source, name: Some("n".into()), detail: None };
+    let document =
+        Media { kind: MediaKind::File, mime: None, source, name: Some("n".into()), detail: None, at: String::new() };
     let parts = vec![Part::new(failed), Part::new(PartBody::Media(document))];
     let request =
         Request { from: OTHER, turns: vec![Turn { at: 0, role: Role::User, parts, name: None }], ..Request::default() };
@@ -100,7 +101,7 @@ fn every_listed_loss_of_requests_can_happen_and_no_other() {
 fn every_listed_loss_of_answers_can_happen() {
     let media = |kind| {
         let source = Source::Inline("QUJD".into());
-        Part::new(PartBody::Media(Media { kind, mime: None, source, name: None, detail: None }))
+        Part::new(PartBody::Media(Media { kind, mime: None, source, name: None, detail: None, at: String::new() }))
     };
     let cited = PartBody::Text { text: "x".into(), annotations: Some(r#"[{"document":1}]"#.into()) };
     let parts = vec![Part::new(cited), media(MediaKind::Video), Part::new(PartBody::Other { raw: "{}".into() })];

@@ -252,7 +252,7 @@ fn t17_tools_of_another_family_are_refused_and_never_dropped() {
     let tools = r#""tools":[{"type":"custom","custom":{"name":"c"}},{"type":"function","function":{"name":"a","description":"d"}}]"#;
     assert_eq!(with(tools)["tools"], serde_json::from_str::<Value>(&format!("{{{tools}}}")).unwrap()["tools"]);
     let fault = sent_from(OTHER, &body(HELLO, tools), &[]).unwrap_err();
-    assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("tools")));
+    assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("tools[0]")));
 }
 
 #[test]
@@ -391,7 +391,8 @@ fn t26_a_document_goes_as_a_document_wherever_it_stood() {
         "https://x/a.pdf"
     );
     for held in [address, r#"[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}]"#] {
-        assert_eq!(sent_from(OTHER, &body(held, ""), &[]).unwrap_err().kind, BodyFaultKind::Unsupported);
+        let fault = sent_from(OTHER, &body(held, ""), &[]).unwrap_err();
+        assert_eq!((fault.kind, fault.param.as_deref()), (BodyFaultKind::Unsupported, Some("messages[0].content[0]")));
         assert!(sent_from(crate::dialect::openai_chat::ID, &body(held, ""), &[]).is_ok());
     }
 }

@@ -122,6 +122,7 @@ fn t44_seals_of_texts_and_images_come_back_on_the_very_parts() {
             source,
             name: None,
             detail: None,
+            at: String::new(),
         })
     };
     let parts = vec![

@@ -157,5 +157,12 @@ pub(super) fn picture(item: Value<'_>) -> Option<Media<'_>> {
     let data = item.get("type").filter(|kind| kind.is_text(item::IMAGE)).and_then(|_| item.str("result"))?;
     let format = item.str("output_format").unwrap_or("png".into());
     let mime = Some(Cow::Owned(format!("image/{format}")));
-    Some(Media { kind: MediaKind::Image, mime, source: Source::Inline(data), name: None, detail: None })
+    Some(Media {
+        kind: MediaKind::Image,
+        mime,
+        source: Source::Inline(data),
+        name: None,
+        detail: None,
+        at: String::new(),
+    })
 }

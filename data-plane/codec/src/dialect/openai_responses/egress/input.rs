@@ -2,10 +2,11 @@
 //! which is where the API wants them.
 
 use crate::dialect::openai_responses::{item, seal};
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::json::{Tape, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Format, Media, MediaKind, Part, PartBody, Request, Role, Source, Turn};
+use crate::refusal;
 
 /// Writes `instructions` and `input`.
 pub(super) fn write(
@@ -26,19 +27,24 @@ pub(super) fn write(
     out.key("input");
     out.begin_array();
     let has_file_ids = request.from.starts_with("openai-");
-    let mut items = Items { out, losses, is_own, has_file_ids, message: None, thoughts: Vec::new() };
+    let mut items = Items { out, losses, is_own, has_file_ids, message: None, thoughts: Vec::new(), count: 0 };
     if wants_json && !request.mentions_json() {
         items.in_message(Role::System);
         text_part(Role::System, "Answer in JSON.", None, items.out);
         items.end_message();
+        items.count = 0;
     }
     for turn in turns {
         items.turn(turn)?;
     }
     items.forget_thoughts();
     items.end_message();
+    let is_empty = items.count == 0;
     out.end_array();
-    Ok(())
+    match is_empty && !is_own {
+        true => Err(refusal::nothing_said(request)),
+        false => Ok(()),
+    }
 }
 
 /// System text that stands first and is one text, with the turns behind it; there must be some.
@@ -61,6 +67,8 @@ struct Items<'w> {
     message: Option<Role>,
     /// Sealed thoughts that wait for what follows them: without it, they are refused.
     thoughts: Vec<String>,
+    /// How much was said: messages, calls and results of the client's.
+    count: usize,
 }
 
 impl Items<'_> {
@@ -71,18 +79,21 @@ impl Items<'_> {
         }
         for part in &turn.parts {
             self.losses.note_if(part.cache.is_some(), Loss::CacheMark);
-            self.part(turn.role, part)?;
+            self.part(turn.role, part, turn.parts.len() == 1)?;
         }
         // Each turn is a message of its own, even where its neighbour has the same role.
         self.end_message();
         Ok(())
     }
 
-    fn part(&mut self, role: Role, part: &Part<'_>) -> Result<(), BodyFault> {
+    fn part(&mut self, role: Role, part: &Part<'_>, is_alone: bool) -> Result<(), BodyFault> {
         let is_thought = matches!(part.body, PartBody::Thought(_));
         self.losses.note_if(part.signature.is_some() && !is_thought, Loss::ReasoningSignature);
         match &part.body {
-            PartBody::Text { text, .. } if text.is_empty() && role == Role::Assistant => {}
+            PartBody::Text { text, .. } if text.is_empty() && role == Role::Assistant => {
+                // An empty text beside others is how some dialects say that there is no text.
+                self.losses.note_if(is_alone, Loss::EmptyPart);
+            }
             PartBody::Text { text, annotations } => {
                 let annotations = annotations.as_deref().filter(|_| role == Role::Assistant);
                 self.losses.note_if(annotations.is_some() && !self.is_own, Loss::Annotations);
@@ -139,6 +150,7 @@ impl Items<'_> {
     /// Goes to where the next item begins.
     fn in_item(&mut self) {
         self.end_message();
+        self.count += 1;
         for sealed in self.thoughts.drain(..) {
             self.out.begin_object();
             self.out.field_str("type", item::REASONING);
@@ -234,9 +246,7 @@ impl Items<'_> {
 
     fn media(&mut self, media: &Media<'_>, place: &str) -> Result<(), BodyFault> {
         if matches!(media.source, Source::FileId(_)) && !self.has_file_ids {
-            return Err(unsupported(
-                "a file that another provider holds cannot be sent by its id; send its data".to_owned(),
-            ));
+            return Err(refusal::media(media, "it is a file that another provider holds; send its data"));
         }
         let has_name = media.kind == MediaKind::File && matches!(media.source, Source::Inline(_));
         self.losses.note_if(media.name.is_some() && !has_name, Loss::FileName);
@@ -254,13 +264,9 @@ impl Items<'_> {
 /// Says before a tool's result that it is an error, since there is no other way to say it.
 const FAILED: &str = "Error: ";
 
-fn unsupported(message: String) -> BodyFault {
-    BodyFault { kind: BodyFaultKind::Unsupported, param: None, message }
-}
-
 fn cannot(media: &Media<'_>, place: &str) -> BodyFault {
-    let place = format!("{} cannot stand so in {place}", media.kind.word());
-    unsupported(format!("{place} for a provider of the Responses API"))
+    let why = format!("{} cannot stand so in {place} for a provider of the Responses API", media.kind.word());
+    refusal::media(media, &why)
 }
 
 /// Parts of messages have telling names; everything else that is unknown is an item.

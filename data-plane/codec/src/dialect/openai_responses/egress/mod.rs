@@ -62,6 +62,7 @@ impl Egress for Providers {
             Loss::Modalities,
             Loss::SpeakerName,
             Loss::FileName,
+            Loss::EmptyPart,
             Loss::Part,
             Loss::Field,
             Loss::Annotations,

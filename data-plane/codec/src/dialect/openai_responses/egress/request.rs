@@ -4,11 +4,12 @@
 use super::input;
 use crate::bridge::RequestEdits;
 use crate::dialect::openai_responses::{ID, quirks};
-use crate::error::{BodyFault, BodyFaultKind};
+use crate::error::BodyFault;
 use crate::json::{Value, Writer};
 use crate::loss::{Loss, Losses};
 use crate::model::{Effort, Format, Params, Reasoning, Request, Tool, ToolChoice, ToolKind};
 use crate::names;
+use crate::refusal;
 
 /// The least that OpenAI takes as a limit.
 const LEAST_OUTPUT: u64 = 16;
@@ -58,20 +59,14 @@ pub(super) fn write(
 
 /// What cannot be dropped without changing what the answer means.
 fn refuse(request: &Request<'_>) -> Result<(), BodyFault> {
-    let unsupported = |param: &str, message: String| {
-        Err(BodyFault { kind: BodyFaultKind::Unsupported, param: Some(param.to_owned()), message })
-    };
     if request.params.choices.is_some_and(|choices| choices > 1) {
-        return unsupported("n", format!("{ID} gives one answer to a request, not several"));
+        return Err(refusal::unsupported("n", format!("{ID} gives one answer to a request, not several")));
     }
     let native = request.tools.iter().find_map(|tool| match &tool.kind {
-        ToolKind::Native { name, .. } if request.from != ID => Some(name),
+        ToolKind::Native { at, .. } if request.from != ID => Some(*at),
         _ => None,
     });
-    match native {
-        Some(_) => unsupported("tools", format!("{ID} does not have a tool that only {} has", request.from)),
-        None => Ok(()),
-    }
+    native.map_or(Ok(()), |at| Err(refusal::native_tool(at)))
 }
 
 fn include(request: &Request<'_>, wanted: &RequestEdits<'_>, is_own: bool, out: &mut Writer) {

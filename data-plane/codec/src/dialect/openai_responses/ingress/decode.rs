@@ -44,7 +44,7 @@ const READ: [&str; 24] = [
 /// Reads a request.
 pub(super) fn request<'a>(value: Value<'a>, scan: &Scan, carry: &Carry) -> Result<Request<'a>, BodyFault> {
     let body = Object::of(value, At::default())?;
-    let mut request = Request { from: ID, stream: scan.stream, ..Request::default() };
+    let mut request = Request { from: ID, conversation: "input", stream: scan.stream, ..Request::default() };
     if let Some(text) = body.text("instructions")?.filter(|text| !text.is_empty()) {
         request.turns.push(Turn { at: 0, role: Role::System, parts: vec![Part::text(text)], name: None });
     }
@@ -140,17 +140,17 @@ fn effort(word: &str) -> Result<Effort, BodyFault> {
 fn tools<'a>(body: &Object<'a, '_>, request: &mut Request<'a>) -> Result<(), BodyFault> {
     let Some(tools) = body.array("tools")? else { return Ok(()) };
     for (at, value) in tools.items().enumerate() {
-        request.tools.push(Tool { kind: tool(value, At::top("tools").item(at))?, cache: input::mark(value) });
+        request.tools.push(Tool { kind: tool(value, at)?, cache: input::mark(value) });
     }
     Ok(())
 }
 
 /// A function, or a tool that only providers of this dialect have.
-fn tool<'a>(value: Value<'a>, at: At<'_>) -> Result<ToolKind<'a>, BodyFault> {
-    let tool = Object::of(value, at)?;
+fn tool<'a>(value: Value<'a>, at: usize) -> Result<ToolKind<'a>, BodyFault> {
+    let tool = Object::of(value, At::top("tools").item(at))?;
     let kind = tool.required_text("type")?;
     if kind != "function" {
-        return Ok(ToolKind::Native { name: kind, raw: value.raw() });
+        return Ok(ToolKind::Native { at, name: kind, raw: value.raw() });
     }
     Ok(ToolKind::Function {
         name: tool.required_text("name")?,

@@ -115,7 +115,14 @@ fn image<'a>(object: &Object<'a, '_>) -> Result<Media<'a>, BodyFault> {
         (None, Some(id)) => (None, Source::FileId(id)),
         (None, None) => return Err(read::missing(object.at.field("image_url"))),
     };
-    Ok(Media { kind: MediaKind::Image, mime, source, name: None, detail: object.text("detail")? })
+    Ok(Media {
+        kind: MediaKind::Image,
+        mime,
+        source,
+        name: None,
+        detail: object.text("detail")?,
+        at: object.at.to_string(),
+    })
 }
 
 fn file<'a>(object: &Object<'a, '_>) -> Result<Media<'a>, BodyFault> {
@@ -131,7 +138,7 @@ fn file<'a>(object: &Object<'a, '_>) -> Result<Media<'a>, BodyFault> {
     let name = object.text("filename")?;
     // A file is a document here, whatever is in it, but for what other dialects have parts of their own for.
     let kind = mime.as_deref().map_or(MediaKind::File, MediaKind::of_mime);
-    Ok(Media { kind, mime, source, name, detail: object.text("detail")? })
+    Ok(Media { kind, mime, source, name, detail: object.text("detail")?, at: object.at.to_string() })
 }
 
 fn audio<'a>(object: &Object<'a, '_>) -> Result<Media<'a>, BodyFault> {
@@ -139,7 +146,7 @@ fn audio<'a>(object: &Object<'a, '_>) -> Result<Media<'a>, BodyFault> {
     let inner = Object::of(object.object("input_audio")?.ok_or_else(|| read::missing(at))?, at)?;
     let mime = inner.text("format")?.map(|format| Cow::Owned(format!("audio/{format}")));
     let source = Source::Inline(inner.required_text("data")?);
-    Ok(Media { kind: MediaKind::Audio, mime, source, name: None, detail: None })
+    Ok(Media { kind: MediaKind::Audio, mime, source, name: None, detail: None, at: object.at.to_string() })
 }
 
 /// A URL, or the data that a data URL carries and its media type.

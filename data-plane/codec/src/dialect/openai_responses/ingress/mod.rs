@@ -43,10 +43,6 @@ impl Ingress for Clients {
         Box::new(events::Events::new(wanted))
     }
 
-    fn part_path(&self, turn: usize, part: usize) -> String {
-        format!("input[{turn}].content[{part}]")
-    }
-
     fn losses(&self) -> &'static [Loss] {
         &[
             Loss::Annotations,

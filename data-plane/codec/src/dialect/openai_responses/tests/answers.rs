@@ -590,7 +590,9 @@ fn log_probabilities_cross_both_ways() {
 
 #[test]
 fn pictures_are_items_and_everything_without_a_place_is_a_named_loss() {
-    let media = |kind, source| Part::new(PartBody::Media(Media { kind, mime: None, source, name: None, detail: None }));
+    let media = |kind, source| {
+        Part::new(PartBody::Media(Media { kind, mime: None, source, name: None, detail: None, at: String::new() }))
+    };
     let picture = || media(MediaKind::Image, Source::Inline("iVBOR".into()));
     let mut signed = Part::text("x");
     signed.signature = Some(Signature::Own("s".into()));
