@@ -6,10 +6,12 @@ Addresses and keys come from the environment; tests/it/sdks.rs sets them up and 
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from harness import BASE, HELLO, KEY, MODELS, PNG, SLOWLY, TWO_CITIES, UNKNOWN, WEATHER
@@ -27,22 +29,30 @@ OPENAI_WAYS = ["chat", "responses"]
 WAYS = [*OPENAI_WAYS, "anthropic"]
 
 
-def environment(way):
+def environment(way, home):
     """The plugin is loaded only where it is wanted, as that takes a second each time."""
-    mine = {"LLM_USER_PATH": str(HOME), "ANTHROPIC_BASE_URL": BASE, "ANTHROPIC_API_KEY": KEY}
+    mine = {"LLM_USER_PATH": str(home), "ANTHROPIC_BASE_URL": BASE, "ANTHROPIC_API_KEY": KEY}
     return {**os.environ, **mine, **({} if way == "anthropic" else {"LLM_LOAD_PLUGINS": ""})}
 
 
-def llm(way, *arguments, typed=""):
+@contextmanager
+def home_of_its_own():
+    """The program writes every talk into a database, which two at a time lock each other out of."""
+    with tempfile.TemporaryDirectory(prefix="tollgate-llm-") as folder:
+        yield shutil.copytree(HOME, Path(folder) / "home")
+
+
+def llm(way, *arguments, typed="", home=None):
     """Runs the program to its end."""
-    return subprocess.run(
-        [LLM, *arguments], input=typed, env=environment(way), capture_output=True, text=True, timeout=120
-    )
+    with nullcontext(home) if home else home_of_its_own() as home:
+        return subprocess.run(
+            [LLM, *arguments], input=typed, env=environment(way, home), capture_output=True, text=True, timeout=120
+        )
 
 
-def said(way, *arguments, typed=""):
+def said(way, *arguments, **more):
     """What the program says when all is well."""
-    ended = llm(way, *arguments, typed=typed)
+    ended = llm(way, *arguments, **more)
     assert ended.returncode == 0, ended
     return ended.stdout.strip()
 
@@ -61,7 +71,7 @@ def settle_in():
     (HOME / "image.png").write_bytes(PNG)
 
     # From now on the plugin knows the models by what the gateway says that they can do.
-    answer = said("anthropic", "anthropic", "refresh")
+    answer = said("anthropic", "anthropic", "refresh", home=HOME)
     assert all(model in answer for model in MODELS), answer
 
 
@@ -112,10 +122,12 @@ def refusals_are_shown(way):
 @promise(WAYS)
 def who_leaves_in_the_middle_is_let_go(way):
     command = [LLM, "-m", f"{way}/{MODELS[0]}", SLOWLY]
-    with subprocess.Popen(command, env=environment(way), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-        beginning = program.stdout.read(4)
-        program.send_signal(signal.SIGINT)
-        rest, _ = program.communicate(timeout=30)
+    pipe = subprocess.PIPE
+    with home_of_its_own() as home:
+        with subprocess.Popen(command, env=environment(way, home), stdout=pipe, stderr=pipe) as program:
+            beginning = program.stdout.read(4)
+            program.send_signal(signal.SIGINT)
+            rest, _ = program.communicate(timeout=30)
     assert beginning == b"w0 w" and b"w99" not in rest and program.returncode != 0, (
         beginning,
         rest,
