@@ -81,6 +81,7 @@ fn t27_media_are_refused_by_their_place_in_the_clients_own_words() {
     let held = json!({"type":"image","source":{"type":"file","file_id":"file_1"}});
     let chat_file = json!({"type":"file","file":{"file_id":"file-1"}});
     let chat_sound = json!({"type":"input_audio","input_audio":{"data":sound,"format":"wav"}});
+    let tune = json!({"inlineData":{"mimeType":"audio/wav","data":sound}});
     let film = json!({"inlineData":{"mimeType":"video/mp4","data":"AAAA"}});
     let kept = json!({"fileData":{"mimeType":"image/png","fileUri":"gs://b/a.png"}});
     let response_sound = json!({"type":"input_audio","input_audio":{"data":sound,"format":"wav"}});
@@ -93,7 +94,8 @@ fn t27_media_are_refused_by_their_place_in_the_clients_own_words() {
             "messages[0].content[1]",
         ),
         ("openai-chat", chat_file, &["anthropic", "gemini", "bedrock-converse"], "messages[0].content[1]"),
-        ("openai-chat", chat_sound, &["anthropic"], "messages[0].content[1]"),
+        ("openai-chat", chat_sound, &["anthropic", "openai-responses"], "messages[0].content[1]"),
+        ("gemini", tune, &["anthropic", "openai-responses"], "contents[0].parts[1]"),
         ("gemini", film, &["anthropic", "openai-responses"], "contents[0].parts[1]"),
         ("gemini", kept, &["anthropic", "openai-chat", "openai-responses", "bedrock-converse"], "contents[0].parts[1]"),
         ("openai-responses", response_sound, &["anthropic"], "input[0].content[1]"),
@@ -233,6 +235,40 @@ fn calls_in_a_history_without_tools_are_declared_where_a_provider_wants_that() {
 }
 
 #[test]
+fn t18_a_name_that_only_openai_takes_is_shortened_and_changed_back_at_every_other_provider() {
+    let long = "x".repeat(80);
+    let tool = json!([{"type":"function","function":{"name":long}}]);
+    let body = with(hello("openai-chat"), "tools", tool);
+    for provider in others("openai-chat") {
+        let pair = (dialect("openai-chat"), dialect(provider));
+        let sent = pairs::request(pair, body.to_string().as_bytes(), None, false).unwrap();
+        assert_eq!(sent.losses.to_string(), "tool_name", "{provider}");
+        let text = String::from_utf8(sent.body.into_bytes().to_vec()).unwrap();
+        let at = text.find(&"x".repeat(50)).unwrap_or_else(|| panic!("{provider}: {text}"));
+        let name = &text[at..at + text[at..].find('"').unwrap()];
+        assert!(name.len() <= 64 && name != long, "{provider}: {name}");
+        let answer = match provider {
+            "anthropic" => {
+                json!({"stop_reason":"tool_use","content":[{"type":"tool_use","id":"c","name":name,"input":{}}]})
+            }
+            "bedrock-converse" => {
+                json!({"stopReason":"tool_use","output":{"message":{"content":[{"toolUse":{"toolUseId":"c","name":name,"input":{}}}]}}})
+            }
+            "gemini" => {
+                json!({"candidates":[{"finishReason":"STOP","content":{"parts":[{"functionCall":{"name":name,"args":{}}}]}}]})
+            }
+            _ => {
+                json!({"status":"completed","output":[{"type":"function_call","call_id":"c","name":name,"arguments":"{}"}]})
+            }
+        };
+        let edits = codec::AnswerEdits { names: sent.names, ..pairs::edits_for(b"") };
+        let whole = pairs::whole(pair, answer.to_string().as_bytes(), &edits).unwrap();
+        let told: Value = serde_json::from_slice(&whole.body.into_bytes()).unwrap();
+        assert_eq!(told["choices"][0]["message"]["tool_calls"][0]["function"]["name"], long, "{provider}");
+    }
+}
+
+#[test]
 fn a_conversation_that_begins_with_the_assistant_gets_a_users_turn_before_it() {
     for client in CLIENTS {
         let conversation = match client {
@@ -247,4 +283,30 @@ fn a_conversation_that_begins_with_the_assistant_gets_a_users_turn_before_it() {
             assert_eq!(losses.to_string(), "first_turn", "{client} to {provider}");
         }
     }
+}
+
+#[test]
+fn a_request_that_nobody_can_mean_is_not_translated() {
+    let message = json!({"role":"user","content":"x"});
+    let parts = json!([{"role":"user","content":vec![json!({"type":"text","text":"x"}); 65_537]}]);
+    let tool =
+        |at: usize| json!({"type":"function","function":{"name":format!("t.{at}"),"parameters":{"type":"object"}}});
+    let tools: Vec<Value> = (0..4_097).map(tool).collect();
+    let many = |count: usize| talk("openai-chat", vec![message.clone(); count].into());
+    for (body, param) in [
+        (many(16_385), None),
+        (talk("openai-chat", parts), Some("messages")),
+        (json!({"model":"m","messages":[message],"tools":tools}), Some("tools")),
+    ] {
+        for provider in others("openai-chat") {
+            let fault = ask("openai-chat", provider, &body).unwrap_err();
+            assert_eq!(
+                (fault.kind, fault.param.as_deref()),
+                (BodyFaultKind::OutOfRange, param),
+                "{provider}: {}",
+                fault.message
+            );
+        }
+    }
+    assert!(ask("openai-chat", "anthropic", &many(16_384)).is_ok());
 }

@@ -322,9 +322,25 @@ fn data_that_is_not_understood_passes_and_is_counted() {
 }
 
 #[test]
+fn t37_an_image_in_one_event_passes_to_every_client() {
+    let image = "A".repeat(6 * 1024 * 1024);
+    let part = serde_json::json!({"inlineData":{"mimeType":"image/png","data":image}});
+    let answer = serde_json::json!({"candidates":[{"content":{"role":"model","parts":[part, {"text":"there"}]},"finishReason":"STOP","index":0}],
+        "usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"totalTokenCount":3}});
+    let stream = format!("data: {answer}\n\n");
+    for client in crate::pairs::dialects() {
+        let pair = (client, crate::edits::dialect("gemini"));
+        let streamed = crate::pairs::stream(pair, stream.as_bytes(), 16_384, &crate::pairs::edits_for(b""));
+        assert_eq!(streamed.end, StreamEnd::Finished, "{}", client.id);
+        let has_image = streamed.out.len() > image.len();
+        assert_eq!(has_image, client.id != "anthropic", "{}", client.id);
+    }
+}
+
+#[test]
 fn an_event_too_large_to_hold_ends_the_stream_however_it_comes() {
     let first = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n";
-    let stream = format!("{first}data: {}", "x".repeat(2 * 1024 * 1024));
+    let stream = format!("{first}data: {}", "x".repeat(17 * 1024 * 1024));
     for size in [10_000, 100_000, stream.len()] {
         let passed = run(stream.as_bytes().chunks(size), true);
         assert_eq!(passed.end, StreamEnd::Oversized);

@@ -161,7 +161,7 @@ impl Bridge {
         match self.halves() {
             // Sealed state that we carried from another endpoint means nothing to this one and has to come out.
             Some(halves) if !self.is_same() || carry::is_in(body) => {
-                cross::request(halves, self.provider, body, scan, edits)
+                cross::request(halves, self.is_same(), self.provider, body, scan, edits)
             }
             _ => self.passed(body, scan, edits),
         }

@@ -24,27 +24,57 @@ use crate::tap::Tap;
 /// The mark with which some dialects end a stream.
 const DONE: &[u8] = b"[DONE]";
 
-/// Translates a request.
+/// Messages, or items of a conversation, that are translated in one request.
+const MOST_TURNS: u64 = 16_384;
+/// Parts of all messages, those inside results of tools left out.
+const MOST_PARTS: usize = 65_536;
+const MOST_TOOLS: usize = 4_096;
+
+/// Translates a request. Of one whose answer passes as it is, tools keep their names: nobody would change them back.
 pub(crate) fn request(
     (ingress, egress): (&dyn Ingress, &dyn Egress),
+    is_answered_as_it_is: bool,
     provider: &Dialect,
     body: &Bytes,
     scan: &Scan,
     wanted: &RequestEdits<'_>,
 ) -> Result<Outbound, BodyFault> {
+    if scan.messages > MOST_TURNS {
+        return Err(too_many("messages", MOST_TURNS));
+    }
     let mut tape = Tape::default();
     let value = tape.read_strictly(body)?;
     let mut request = ingress.decode(value, scan, wanted.carry)?;
+    check_size(&request)?;
     check_held(ingress, provider, &request)?;
     check_media(&request, wanted.input_modalities)?;
     let mut out = Writer::new(body);
     out.share(value.kept());
     let mut losses = Losses::default();
-    let names = Names::change(&mut request, egress.takes_name());
+    let names = match is_answered_as_it_is {
+        true => Names::default(),
+        false => Names::change(&mut request, egress.takes_name()),
+    };
     losses.note_if(!names.is_empty(), Loss::ToolName);
     egress.encode(&request, wanted, &mut out, &mut losses)?;
     check_losses(provider, losses, wanted)?;
     Ok(Outbound { body: out.finish(), losses, names })
+}
+
+/// A request is translated in one go, while others wait for their turn.
+fn check_size(request: &Request<'_>) -> Result<(), BodyFault> {
+    if request.turns.iter().map(|turn| turn.parts.len()).sum::<usize>() > MOST_PARTS {
+        return Err(BodyFault { param: Some(request.conversation.to_owned()), ..too_many("parts", MOST_PARTS as u64) });
+    }
+    if request.tools.len() > MOST_TOOLS {
+        return Err(BodyFault { param: Some("tools".to_owned()), ..too_many("tools", MOST_TOOLS as u64) });
+    }
+    Ok(())
+}
+
+fn too_many(what: &str, most: u64) -> BodyFault {
+    let message = format!("a request to a provider of another API family has at most {most} {what}");
+    BodyFault { kind: BodyFaultKind::OutOfRange, param: None, message }
 }
 
 /// Refuses losses where the client wants none.
@@ -111,7 +141,7 @@ pub(crate) fn whole(
     };
     let settled = wanted.expected.as_ref().map_or(Settled::Fits, |expected| expected.settle(&mut answer));
     note_answer(&answer, &mut tap);
-    answer.usage = answer.usage.or_else(|| Some(tap.estimated_usage(wanted.likely_prompt?)));
+    answer.usage = answer.usage.or_else(|| Some(tap.booked_usage(wanted.likely_prompt?)));
     let receipt = answer.usage.as_ref().map(|usage| pricer.price(usage));
     let mut out = Writer::new(&body);
     let mut losses = Losses::default();
@@ -453,8 +483,8 @@ impl Pass for CrossPass {
         tap.note_sequence(encoder.sequence());
         let end = drive::judge(tap, self.is_oversized);
         if end == StreamEnd::Finished {
-            if let (None, Some(likely_prompt)) = (tap.usage(), self.likely_prompt) {
-                let usage = tap.estimated_usage(likely_prompt);
+            if let Some(likely_prompt) = self.likely_prompt.filter(|_| !tap.usage_is_final()) {
+                let usage = tap.booked_usage(likely_prompt);
                 encoder.usage(&usage, &pricer.price(&usage));
             }
             encoder.finish(&mut out);

@@ -43,7 +43,7 @@ pub struct InBand<'a> {
     pub framing: Framing,
     /// Whether nothing of the answer went out before it; signs of life do not count.
     pub is_first: bool,
-    /// The number of this event, in dialects that number them: [`crate::Tap::sequence`].
+    /// The number of this event, in dialects that number them.
     pub sequence: u64,
 }
 

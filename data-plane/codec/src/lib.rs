@@ -5,7 +5,7 @@
 //! | `dialect/` | one folder per API family: its fields, its answers, its streams, its errors |
 //! | `bridge.rs` | joins a client's dialect to a provider's; the only place that compares two |
 //! | `same.rs` | what all dialects share when bytes go through them |
-//! | `scan.rs`, `patch.rs` | one strict pass over a request; changes at the spans it found |
+//! | `scan/`, `patch.rs` | one strict pass over a request; changes at the spans it found |
 //! | `model/`, `cross.rs` | the canonical words, and the one driver of translations |
 //! | `loss.rs`, `refusal.rs` | what a translation could not say, and what it refuses rather than lose |
 //! | `carry.rs`, `names.rs` | sealed state that travels through foreign clients; tools' names |

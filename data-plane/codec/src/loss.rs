@@ -43,7 +43,7 @@ losses! {
     Stop = "stop", "there are no stop sequences";
     StopCount = "stop_count", "fewer stop sequences are taken; the first ones are kept";
     StopBlank = "stop_blank", "stop sequences of white space only are not taken";
-    TokenLimit = "token_limit", "the limit of tokens is raised to the least that the target takes";
+    TokenLimit = "token_limit", "the limit of tokens is raised to the least that the target takes, or lowered to the most that the model gives";
     Logprobs = "logprobs", "there are no log probabilities";
     LogitBias = "logit_bias", "there is no bias on tokens";
     JsonMode = "json_mode", "JSON without a schema is asked for in words only";

@@ -2,6 +2,7 @@
 //! request: nothing is kept between requests, and the same name is always changed to the same other name.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,9 +13,9 @@ const MOST: usize = 64;
 /// Letters of a digest that keep changed names apart.
 const DIGEST: usize = 8;
 
-/// What was changed: (name at the target, name at the client).
+/// What was changed: the client's name by the target's.
 #[derive(Debug, Clone, Default)]
-pub struct Names(Vec<(String, String)>);
+pub struct Names(HashMap<String, String>);
 
 impl Names {
     /// Whether nothing was changed.
@@ -24,8 +25,8 @@ impl Names {
 
     /// A name out of an answer as the client knows it.
     pub(crate) fn back<'a>(&self, name: Cow<'a, str>) -> Cow<'a, str> {
-        match self.0.iter().find(|(changed, _)| *changed == name) {
-            Some((_, original)) => Cow::Owned(original.clone()),
+        match self.0.get(&*name) {
+            Some(original) => Cow::Owned(original.clone()),
             None => name,
         }
     }
@@ -59,9 +60,7 @@ impl Names {
             return;
         }
         let changed = changed(name);
-        if !self.0.iter().any(|(known, _)| *known == changed) {
-            self.0.push((changed.clone(), name.to_string()));
-        }
+        self.0.entry(changed.clone()).or_insert_with(|| name.to_string());
         *name = Cow::Owned(changed);
     }
 }

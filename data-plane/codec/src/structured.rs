@@ -10,7 +10,7 @@ use domain::usage::TokenUsage;
 
 use crate::Carry;
 use crate::cross::CrossPass;
-use crate::dialect::{Dialect, Egress, EncodeEvents, Pass as _};
+use crate::dialect::{Dialect, Egress, EncodeEvents, MOST_CHOICES, Pass as _};
 use crate::json::Tape;
 use crate::model::{Answer, Choice, Event, Finish, Format, Part, PartBody, Piece, Start};
 use crate::names::Names;
@@ -193,6 +193,9 @@ impl std::fmt::Debug for SeenChoice {
 
 impl Seen {
     fn choice(&mut self, index: u32) -> Option<&mut SeenChoice> {
+        if index >= MOST_CHOICES {
+            return None;
+        }
         let place = match self.choices.iter().position(|choice| choice.index == index) {
             Some(place) => place,
             None => {

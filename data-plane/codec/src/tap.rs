@@ -18,6 +18,8 @@ pub struct Tap {
     finish_reason: Cow<'static, str>,
     usage: Option<TokenUsage>,
     usage_is_final: bool,
+    /// Pieces and bytes relayed when it was told.
+    told_at: (u64, u64),
     is_done: bool,
     has_output: bool,
     /// One bit for each choice met, and for each that said why it ended.
@@ -116,12 +118,32 @@ impl Tap {
     /// shorter than four bytes on average, so the larger of the number of pieces with content and a quarter of the
     /// bytes of text, reasoning and tool arguments, rounded up.
     pub fn estimated_output_tokens(&self) -> u64 {
-        self.deltas.max(self.bytes.div_ceil(4))
+        self.estimated_since((0, 0))
     }
 
-    /// What an answer whose provider told no usage is taken for.
-    pub fn estimated_usage(&self, likely_prompt: u64) -> TokenUsage {
-        TokenUsage { prompt: likely_prompt, completion: self.estimated_output_tokens(), ..TokenUsage::default() }
+    fn estimated_since(&self, (deltas, bytes): (u64, u64)) -> u64 {
+        self.deltas.saturating_sub(deltas).max(self.bytes.saturating_sub(bytes).div_ceil(4))
+    }
+
+    /// The usage to book, and to tell: the provider's final word; its running count and an estimate of what was relayed
+    /// since; or an estimate of everything. `likely_prompt` is what the request is taken for.
+    pub fn booked_usage(&self, likely_prompt: u64) -> TokenUsage {
+        match self.usage {
+            Some(usage) if self.usage_is_final => usage,
+            Some(usage) => {
+                let told = usage.completion_total();
+                // An output told before there was any, or none beside some, is a placeholder.
+                let likely = match told == 0 || self.told_at == (0, 0) {
+                    true => told.max(self.estimated_output_tokens()),
+                    false => told.saturating_add(self.estimated_since(self.told_at)),
+                };
+                TokenUsage { completion: usage.completion.saturating_add(likely - told), ..usage }
+            }
+            None => {
+                let completion = self.estimated_output_tokens();
+                TokenUsage { prompt: likely_prompt, completion, ..TokenUsage::default() }
+            }
+        }
     }
 
     pub(crate) fn note_id(&mut self, id: &str) {
@@ -161,6 +183,7 @@ impl Tap {
     pub(crate) fn note_usage(&mut self, usage: TokenUsage, is_final: bool) {
         self.usage = Some(usage);
         self.usage_is_final = is_final;
+        self.told_at = (self.deltas, self.bytes);
     }
 
     pub(crate) fn note_done(&mut self) {
@@ -206,6 +229,25 @@ mod tests {
         assert_eq!(tap.estimated_output_tokens(), 3);
         tap.note_content(98);
         assert_eq!(tap.estimated_output_tokens(), 26);
+    }
+
+    #[test]
+    fn a_running_count_is_completed_by_an_estimate_and_a_placeholder_is_replaced() {
+        let told = |completion| TokenUsage { prompt: 9, completion, reasoning: 0, ..TokenUsage::default() };
+        let mut tap = Tap::default();
+        tap.note_usage(told(1), false);
+        assert_eq!(tap.booked_usage(5), told(1), "nothing was relayed");
+        tap.note_content(40);
+        assert_eq!(tap.booked_usage(5), told(10), "a placeholder");
+        tap.note_usage(told(0), false);
+        assert_eq!(tap.booked_usage(5), told(10), "none beside some");
+        tap.note_usage(told(12), false);
+        assert_eq!(tap.booked_usage(5), told(12), "a running count");
+        tap.note_content(8);
+        assert_eq!(tap.booked_usage(5), told(14), "and what came since");
+        tap.note_usage(told(0), true);
+        assert_eq!(tap.booked_usage(5), told(0), "a final zero is a word");
+        assert_eq!(tap.usage_source(), UsageSource::ProviderFinal);
     }
 
     #[test]

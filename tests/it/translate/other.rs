@@ -18,6 +18,8 @@ async fn lab() -> (std::sync::Arc<House>, Org) {
     (house, org)
 }
 
+const BOUNDARY: &str = "a-boundary-of-a-test";
+
 /// The request with this tag, which arrived without a fault.
 fn seen(strict: &Strict, tag: &str) -> std::sync::Arc<Seen> {
     strict.expect_clean(tag).pop().expect("a request")
@@ -88,7 +90,6 @@ async fn images_are_made_whole_and_in_a_stream() {
 
 /// A form with texts and one file.
 fn form(path: &str, texts: &[(&str, &str)], file: (&str, &str, &str, &[u8])) -> Ask {
-    const BOUNDARY: &str = "a-boundary-of-a-test";
     let mut body = Vec::new();
     for (name, value) in texts {
         body.extend(
@@ -167,6 +168,30 @@ async fn our_own_fields_of_a_form_are_honoured_and_go_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_goes_on_with_one_boundary_or_not_at_all() {
+    let (house, org) = lab().await;
+    let client = house.client(0, &org.key);
+    let path = "/v1/images/edits";
+    let body = |tag: &str| {
+        let fields = [("model", "strict/image"), ("prompt", &*format!("hat !tag {tag}"))];
+        form(path, &fields, ("image", "c.png", "image/png", PIXEL)).body
+    };
+    let ask = |tag: &str, kind: &str| Ask::post(path, body(tag)).header("content-type", kind);
+    let odd = format!("Multipart/Form-Data;charset=\"utf;8\" ; Boundary=\"{BOUNDARY}\";");
+    client.send(ask("form-odd", &odd)).await.expect(200);
+    let sent = seen(&house.fake.strict(), "form-odd");
+    assert_eq!(sent.header("content-type"), format!("multipart/form-data; boundary={BOUNDARY}"));
+    for two in [
+        format!("multipart/form-data; boundary={BOUNDARY}; boundary=other"),
+        format!("multipart/form-data; boundary={BOUNDARY}; boundary*=utf-8''other"),
+        format!("multipart/form-data; boundary={BOUNDARY}; x=\u{e4}"),
+    ] {
+        client.send(ask("form-two", &two)).await.expect(400);
+    }
+    assert_eq!(house.fake.strict().tagged("form-two").len(), 0, "what was refused has reached the provider");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generation_says_what_kind_of_work_it_was() {
     let (house, org) = lab().await;
     let client = house.client(0, &org.key);
@@ -175,8 +200,8 @@ async fn a_generation_says_what_kind_of_work_it_was() {
     for (ask, kind) in [
         (json("/v1/embeddings", json!({"model": "strict/embed", "input": "x"})), "embeddings"),
         (json("/v1/images/generations", json!({"model": "strict/image", "prompt": "x"})), "images"),
-        (json("/v1/audio/speech", json!({"model": "strict/speech", "input": "x", "voice": "a"})), "audio/speech"),
-        (sound, "audio/transcriptions"),
+        (json("/v1/audio/speech", json!({"model": "strict/speech", "input": "x", "voice": "a"})), "audio"),
+        (sound, "audio"),
         (json("/v1/moderations", json!({"model": "strict/moderate", "input": "x"})), "moderations"),
         (json("/v1/rerank", json!({"model": "strict/rerank", "query": "x", "documents": ["x"]})), "rerank"),
         (json("/v1/completions", json!({"model": "strict/complete", "prompt": "x"})), "completions"),

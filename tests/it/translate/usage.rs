@@ -6,6 +6,7 @@ use tollgate_tests::clients::Ask;
 use tollgate_tests::fake::strict::{Family, Seen, Truth};
 use tollgate_tests::house::{House, rates};
 use tollgate_tests::money::{nano_of, nano_of_number};
+use tollgate_tests::wait;
 
 use super::speak::Answered;
 use super::{Pair, among, clock, everywhere};
@@ -91,6 +92,38 @@ async fn every_class_of_tokens_is_counted_once() {
             assert_eq!(seen.truth, Truth::parse(usage).told(one.to));
             check(&one, &answered, &seen).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_pays_for_what_came_and_for_no_placeholder() {
+    const PIECES: usize = 25;
+    everywhere(async |pair: Pair| {
+        if !pair.is_stream {
+            return;
+        }
+        let gate = pair.house.fake.strict().gate(&pair.tag);
+        gate.let_through(PIECES);
+        let speaker = pair.asking(&format!("!long 400 !gate {}", pair.tag));
+        let mut open = pair.house.client(0, &pair.org.key).open(speaker.ask()).await;
+        assert_eq!(open.status, 200);
+        let id = open.header("x-request-id").to_owned();
+        let mut came = Vec::new();
+        while !String::from_utf8_lossy(&came).contains("w15") {
+            let next = wait::within("the next bytes", wait::SOON, open.bytes()).await;
+            came.extend_from_slice(&next.expect("no end yet").expect("more bytes"));
+        }
+        drop(open);
+        let seen = pair.last();
+        wait::until_true("the provider is left", wait::SOON, async || seen.was_left()).await;
+        let record = pair.house.usage_of(&pair.org.id, &id).await;
+        assert_eq!(record["outcome"], "client_left", "{record:#}");
+        let tokens = record["completion_tokens"].as_u64().unwrap();
+        assert!((15..=2 * PIECES as u64).contains(&tokens), "{record:#}");
+        let prompt = record["prompt_tokens"].as_u64().unwrap();
+        let used = Truth { prompt, completion: tokens, ..Truth::default() };
+        assert_eq!(nano_of(&record["cost"]), rates(pair.model()).cost(&used), "{record:#}");
     })
     .await;
 }

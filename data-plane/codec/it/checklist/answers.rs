@@ -72,6 +72,66 @@ fn t03_texts_around_a_call_are_all_in_the_answer_in_their_order() {
     }
 }
 
+#[test]
+fn t28_an_address_that_is_cited_reaches_the_clients_of_both_of_openais_families() {
+    let citation = json!({"type": "web_search_result_location", "url": "https://a", "title": "A", "cited_text": "c"});
+    let source = json!({"groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}]});
+    let answers = [
+        (
+            ANTHROPIC,
+            json!({"id": "a", "stop_reason": "end_turn", "content": [{"type": "text", "text": "said", "citations": [citation]}]}),
+        ),
+        (
+            GEMINI,
+            json!({"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "said"}]}, "groundingMetadata": source}]}),
+        ),
+    ];
+    for (provider, answer) in answers {
+        let told = |client: &str| {
+            let pair = (dialect(client), dialect(provider));
+            let whole = pairs::whole(pair, answer.to_string().as_bytes(), &pairs::edits_for(b"")).unwrap();
+            assert!(whole.losses.is_empty(), "{provider} to {client}: {}", whole.losses);
+            serde_json::from_slice::<Value>(&whole.body.into_bytes()).unwrap()
+        };
+        let chat = told(CHAT)["choices"][0]["message"]["annotations"][0]["url_citation"].clone();
+        let mut responses = told(RESPONSES)["output"][0]["content"][0]["annotations"][0].clone();
+        assert_eq!(responses.as_object_mut().unwrap().remove("type"), Some(json!("url_citation")));
+        assert_eq!(responses, chat, "{provider}");
+        assert_eq!(chat, json!({"url": "https://a", "title": "A", "start_index": 0, "end_index": 4}));
+    }
+    let event = |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap());
+    let anthropic = [
+        json!({"type": "message_start", "message": {"id": "a", "usage": {"input_tokens": 1, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "said"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": citation}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ];
+    let gemini = format!(
+        "data: {}\n\ndata: {}\n\n",
+        json!({"candidates": [{"content": {"parts": [{"text": "said"}]}}]}),
+        json!({"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": ""}]}, "groundingMetadata": source}]})
+    );
+    for (provider, stream) in [(ANTHROPIC, anthropic.map(event).concat()), (GEMINI, gemini)] {
+        let pair = (dialect(RESPONSES), dialect(provider));
+        let passed = pairs::stream(pair, stream.as_bytes(), stream.len(), &pairs::edits_for(b""));
+        assert_eq!(passed.end, StreamEnd::Finished, "{provider}");
+        let out = String::from_utf8(passed.out).unwrap();
+        let events: Vec<Value> = out
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
+        let cited = json!({"type": "url_citation", "url": "https://a", "title": "A", "start_index": 0, "end_index": 4});
+        let added = events.iter().find(|event| event["type"] == "response.output_text.annotation.added").unwrap();
+        assert_eq!(added["annotation"], cited, "{provider}");
+        let ended = &events.last().unwrap()["response"]["output"][0]["content"][0]["annotations"];
+        assert_eq!(*ended, json!([cited]), "{provider}");
+    }
+}
+
 /// A chat answer with one call.
 fn called(arguments: &str, reason: &str) -> Value {
     let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}});

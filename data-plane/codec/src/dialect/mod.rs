@@ -30,6 +30,21 @@ use crate::scan::{self, Fields, Scan};
 use crate::tap::Tap;
 use crate::{names, parameters};
 
+/// Most choices of one answer: no API lets a client ask for more, so a provider's further ones are nobody's.
+pub(crate) const MOST_CHOICES: u32 = 128;
+/// Most parts of one choice that the reader of a stream keeps apart at once, all calls among them. It looks through them
+/// for each piece.
+const MOST_PARTS: usize = 1_024;
+
+/// Ends a stream whose provider has so many parts open at once, which no answer has.
+pub(crate) fn check_parts(open: usize) -> Result<(), UpstreamError> {
+    if open <= MOST_PARTS {
+        return Ok(());
+    }
+    let message = format!("the provider sent more than {MOST_PARTS} parts of an answer at once");
+    Err(UpstreamError { message, ..UpstreamError::default() })
+}
+
 /// Every dialect that can be served.
 pub static DIALECTS: &[&Dialect] = &[
     &openai_chat::DIALECT,

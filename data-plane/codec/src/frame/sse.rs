@@ -9,8 +9,8 @@ use memchr::memchr2;
 use crate::error::Error;
 use crate::json::Span;
 
-/// The largest event that is held unless told otherwise.
-pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
+/// The largest event that is held unless told otherwise. An image or a signature comes in one event, of several megabytes.
+pub const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 

@@ -2,6 +2,7 @@
 //! Never allocates on the way, never looks at what a text says. Next rooms: `scan` for requests, the dialects for answers.
 
 mod find;
+mod half;
 mod kept;
 mod meaning;
 mod out;
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 
 pub(crate) use find::survey;
 use find::{BLOCK, short, stops};
+pub(crate) use half::Half;
 pub(crate) use meaning::{meant_len, whole_number};
 pub(crate) use out::Writer;
 pub(crate) use tape::{Tape, Value};

@@ -8,11 +8,14 @@ use bytes::Bytes;
 use super::kept::{Form, Kept, LONG};
 use super::{Cursor, Flaw, FlawKind, Kind, Span, whole_number};
 use crate::error::{BodyFault, BodyFaultKind};
+use crate::fault::clean;
 
 /// Values that one text may have: more say nothing that a model could read, and would cost more room than the text.
 const MOST: usize = 1 << 20;
 /// Objects with more fields than this are checked for doubled names by sorting.
 const FEW: usize = 16;
+/// Letters of a doubled name that its sender is shown.
+const SHOWN: usize = 64;
 
 /// Room for the places of one text.
 #[derive(Debug, Clone, Default)]
@@ -75,11 +78,16 @@ impl Tape {
         let value = Value { text, nodes: &self.nodes, long: Long::Kept(&self.kept), at: 0 };
         match value.doubled() {
             None => Ok(value),
-            Some(name) => Err(BodyFault {
-                kind: BodyFaultKind::Repeated,
-                message: format!("`{name}` is given more than once in one object"),
-                param: Some(name),
-            }),
+            Some(name) => {
+                // It is the sender's own word, and as long as the sender likes.
+                let first: String = name.chars().take(SHOWN + 1).collect();
+                let name = clean(&first, SHOWN);
+                Err(BodyFault {
+                    kind: BodyFaultKind::Repeated,
+                    message: format!("`{name}` is given more than once in one object"),
+                    param: Some(name),
+                })
+            }
         }
     }
 
@@ -174,6 +182,16 @@ impl<'a> Value<'a> {
 
     pub fn is_string(&self) -> bool {
         self.kind() == Kind::String
+    }
+
+    /// Whether it is a string with escapes in it.
+    pub(super) fn is_escaped(&self) -> bool {
+        self.node().escaped
+    }
+
+    /// The value itself if it is a string that says anything.
+    pub fn spoken(self) -> Option<Value<'a>> {
+        (self.is_string() && self.span().len() > 2).then_some(self)
     }
 
     /// The field of this name; null is the same as absent.
@@ -272,7 +290,12 @@ impl<'a> Value<'a> {
                     && end.checked_sub(start) == Some(text.len())
                     && self.text.as_bytes().get(start..end) == Some(text.as_bytes())
             }
-            true => self.string().is_some_and(|meant| meant == text),
+            // No character is longer in a text than in its escape, and none more than six times shorter.
+            true => {
+                let written = node.span.len().saturating_sub(2);
+                (text.len()..=text.len().saturating_mul(6)).contains(&written)
+                    && self.string().is_some_and(|meant| meant == text)
+            }
         }
     }
 
@@ -412,6 +435,43 @@ mod tests {
             let found = tape.read_strictly(body.as_bytes()).err().and_then(|fault| fault.param);
             assert_eq!(found.as_deref(), doubled, "{body}");
         }
+    }
+
+    #[test]
+    fn a_doubled_name_is_shown_in_part() {
+        for name in ["x".repeat(1 << 20), r"\u00e4 ".repeat(1 << 17)] {
+            let body = format!(r#"{{"{name}":1,"{name}":2}}"#);
+            let fault = Tape::default().read_strictly(body.as_bytes()).unwrap_err();
+            assert_eq!(fault.kind, BodyFaultKind::Repeated);
+            assert!(fault.param.as_ref().is_some_and(|param| (60..=65).contains(&param.chars().count())));
+            assert!(fault.message.len() < 256);
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_same_however_it_is_escaped() {
+        for (written, meant, is_same) in [
+            (r"\u0061\u0062", "ab", true),
+            (r"a\u0062", "ab", true),
+            (r"\ud83d\ude00", "😀", true),
+            (r"\ud83d", "\u{fffd}", true),
+            (r"\u00e4", "ä", true),
+            (r"\n", "\n", true),
+            (r"\u0061\u0062\u0063", "ab", false),
+            (r"\u0061", "", false),
+            (r"\u0061", "ab", false),
+        ] {
+            let (text, mut tape) = (format!("\"{written}\""), Tape::default());
+            assert_eq!(tape.read(text.as_bytes()).unwrap().is_text(meant), is_same, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_not_read_to_find_a_short_one() {
+        let (body, mut tape) = (format!(r#"{{"{}":1}}"#, r"\u0061".repeat(1 << 18)), Tape::default());
+        let value = tape.read_strictly(body.as_bytes()).unwrap();
+        assert!(value.get("model").is_none());
+        assert_eq!(value.kept().count(), 0, "what was read is kept");
     }
 
     #[test]

@@ -313,6 +313,7 @@ impl<'a> Pass<'a> {
             let missing = match acted.meaning {
                 Meaning::Model => self.scan.model.is_none() && self.scan.fallbacks.is_empty(),
                 meaning if is_conversation(meaning) => self.scan.messages == 0,
+                Meaning::Documents => self.scan.field(Meaning::Documents).is_none_or(|field| field.kind == Kind::Null),
                 _ => false,
             };
             if missing {
@@ -411,9 +412,17 @@ impl<'a> Pass<'a> {
             }
             Meaning::StreamFormat => self.scan.stream = self.text(name, kind)? == "sse",
             Meaning::Documents => {
-                self.cursor.pass()?;
+                let all = self.cursor.pass()?.of(self.body);
                 if kind != Kind::Array {
                     return Err(wrong_type(name, "an array"));
+                }
+                let inner = all.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or_default();
+                if inner.trim_ascii().is_empty() {
+                    return Err(fault(
+                        BodyFaultKind::OutOfRange,
+                        name,
+                        format!("`{name}` must have at least one document"),
+                    ));
                 }
             }
             Meaning::GenerationConfig => {

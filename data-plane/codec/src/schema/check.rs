@@ -306,8 +306,10 @@ impl<'s> Check<'s> {
     }
 
     fn object(&mut self, rule: &'s ObjectRule, value: Value<'_>) -> Pass {
+        // Names with escapes in them are read anew for every rule.
+        self.work(1 + value.span().len() as u64 / 16)?;
         let mut names: Vec<Cow<'_, str>> = value.fields().map(|(name, _)| name).collect();
-        self.work(1 + 2 * names.len() as u64)?;
+        self.work(2 * names.len() as u64)?;
         names.sort_unstable();
         // Readers differ on which of the two they take, so nothing can be said about such an object.
         if names.windows(2).any(|pair| matches!(pair, [one, two] if one == two)) {
@@ -319,8 +321,11 @@ impl<'s> Check<'s> {
             self.field(rule, &name, field)?;
         }
         let is_there = |name: &str| names.binary_search_by(|it| it.as_ref().cmp(name)).is_ok();
-        for (_, id) in rule.then.iter().filter(|(name, _)| is_there(name)) {
-            self.rule(*id, value)?;
+        for (name, id) in &rule.then {
+            self.work(looked_up(name))?;
+            if is_there(name) {
+                self.rule(*id, value)?;
+            }
         }
         Ok(())
     }
@@ -328,12 +333,22 @@ impl<'s> Check<'s> {
     /// Whether all fields are there that have to be.
     fn present(&mut self, rule: &ObjectRule, names: &[Cow<'_, str>]) -> Pass {
         let is_there = |name: &str| names.binary_search_by(|it| it.as_ref().cmp(name)).is_ok();
-        let needs = rule.needs.iter().filter(|(name, _)| is_there(name)).map(|(_, needed)| needed);
-        for required in std::iter::once(&rule.required).chain(needs) {
-            self.work(required.len() as u64)?;
-            if let Some(missing) = required.iter().find(|name| !is_there(name)) {
+        self.all_present(&rule.required, is_there)?;
+        for (name, needed) in &rule.needs {
+            self.work(looked_up(name))?;
+            if is_there(name) {
+                self.all_present(needed, is_there)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn all_present(&mut self, required: &[String], is_there: impl Fn(&str) -> bool) -> Pass {
+        for name in required {
+            self.work(looked_up(name))?;
+            if !is_there(name) {
                 let mut pointer = String::new();
-                push_name(&mut pointer, missing);
+                push_name(&mut pointer, name);
                 return not(format!("lacks the required field `{}`", pointer.trim_start_matches('/')));
             }
         }
@@ -341,7 +356,7 @@ impl<'s> Check<'s> {
     }
 
     fn field(&mut self, rule: &'s ObjectRule, name: &str, field: Value<'_>) -> Pass {
-        self.work(1)?;
+        self.work(looked_up(name))?;
         if let Some(names) = rule.names {
             self.work(1 + name.len() as u64 / 4)?;
             let written = serde_json::to_string(name).unwrap_or_default();
@@ -359,6 +374,7 @@ impl<'s> Check<'s> {
         }
         let mut is_rest = known.is_none();
         for (pattern, id) in &rule.patterns {
+            self.work(1)?;
             let Some(pattern) = pattern else {
                 is_rest = false;
                 continue;
@@ -379,4 +395,9 @@ impl<'s> Check<'s> {
         self.path.pop();
         Ok(())
     }
+}
+
+/// The work of looking for a name among others.
+fn looked_up(name: &str) -> u64 {
+    1 + name.len() as u64 / 16
 }

@@ -57,27 +57,30 @@ impl Shelf {
         if self.built.len() >= MAX_PATTERNS {
             return None;
         }
-        let pattern = build(written, MAX_WEIGHT.saturating_sub(self.weight));
-        self.weight += pattern.as_ref().map_or(0, |pattern| pattern.weight);
+        let (regex, weight) = build(written, MAX_WEIGHT.saturating_sub(self.weight));
+        self.weight = self.weight.saturating_add(weight);
+        let pattern = regex.map(|regex| Pattern { regex, weight });
         self.built.insert(written.to_owned(), pattern.clone());
         pattern
     }
 }
 
-fn build(written: &str, room: u64) -> Option<Pattern> {
-    if written.len() > MAX_LENGTH {
-        return None;
-    }
-    let translated = translate(written)?;
+/// What was made of a pattern, and what that weighs: one that turns out to be too large was as much work as one that
+/// just fits.
+fn build(written: &str, room: u64) -> (Option<Regex>, u64) {
+    let translated = if written.len() > MAX_LENGTH { None } else { translate(written) };
+    let Some(translated) = translated else { return (None, 0) };
+    let mut spent = 0;
     for (size, weight) in SIZES.into_iter().filter(|(_, weight)| *weight <= room) {
         let mut builder = RegexBuilder::new(&translated);
         match builder.size_limit(size).dfa_size_limit(size.max(MEMORY)).nest_limit(MAX_NESTING).build() {
-            Ok(regex) => return Some(Pattern { regex, weight }),
-            Err(regex::Error::CompiledTooBig(_)) => {}
-            Err(_) => return None,
+            Ok(regex) => return (Some(regex), weight),
+            Err(regex::Error::CompiledTooBig(_)) => spent = weight,
+            // It was read to some part of its length, which can be large classes.
+            Err(_) => return (None, room.min(1 + (translated.len() / 256) as u64)),
         }
     }
-    None
+    (None, spent)
 }
 
 /// JavaScript's language (with its `u` flag) in that of our engine; none for what the engine has not.
@@ -321,5 +324,16 @@ mod tests {
         let mut shelf = Shelf::default();
         assert_eq!((0..1_000).filter(|at| shelf.take(&format!("a{at}")).is_some()).count(), MAX_PATTERNS);
         assert!(shelf.take("a5").is_some(), "one that is there costs nothing");
+    }
+
+    #[test]
+    fn patterns_that_are_too_large_weigh_as_much_as_the_largest() {
+        let mut shelf = Shelf::default();
+        let large = |at: usize| format!(r"\p{{L}}{{1,{}}}", 5_000 + at);
+        assert!((0..100).all(|at| shelf.take(&large(at)).is_none()));
+        assert_eq!(shelf.weight, MAX_WEIGHT, "four were tried, and no more");
+        assert!(shelf.take("a").is_none(), "there is no room left");
+        assert_eq!(build(&large(0), 0).1, 0, "what has no room is not tried");
+        assert!(build(r"\p{Nothing}", MAX_WEIGHT).1 > 0);
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Places<'a> {
     base: Option<Cow<'a, str>>,
     /// Fields of the objects that pointers went through, by where the object begins.
     fields: HashMap<usize, BTreeMap<Cow<'a, str>, Value<'a>>>,
+    /// Items of the arrays that pointers went through, likewise.
+    items: HashMap<usize, Vec<Value<'a>>>,
     /// Named places; gathered when the first is asked for.
     anchors: Option<BTreeMap<Cow<'a, str>, Value<'a>>>,
 }
@@ -68,7 +70,13 @@ impl<'a> Places<'a> {
             Cow::Borrowed(id) => Cow::Borrowed(id.trim_end_matches('#')),
             Cow::Owned(id) => Cow::Owned(id.trim_end_matches('#').to_owned()),
         });
-        Places { root, base: base.filter(|base| !base.is_empty()), fields: HashMap::new(), anchors: None }
+        Places {
+            root,
+            base: base.filter(|base| !base.is_empty()),
+            fields: HashMap::new(),
+            items: HashMap::new(),
+            anchors: None,
+        }
     }
 
     /// What a reference points at; none when that is nothing, or not in here.
@@ -91,10 +99,12 @@ impl<'a> Places<'a> {
 
     fn child(&mut self, value: Value<'a>, name: &str) -> Option<Value<'a>> {
         let name = name.replace("~1", "/").replace("~0", "~");
+        let start = value.span().start;
         if value.is_array() {
-            return value.items().nth(name.parse().ok()?);
+            let items = self.items.entry(start).or_insert_with(|| value.items().collect());
+            return items.get(name.parse::<usize>().ok()?).copied();
         }
-        self.fields.entry(value.span().start).or_insert_with(|| value.fields().collect()).get(name.as_str()).copied()
+        self.fields.entry(start).or_insert_with(|| value.fields().collect()).get(name.as_str()).copied()
     }
 
     fn anchor(&mut self, name: &str) -> Option<Value<'a>> {

@@ -43,9 +43,12 @@ const ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 /// What scripts in web pages may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, x-generation-id, x-tollgate-model, \
-     x-tollgate-provider, x-tollgate-attempts, x-tollgate-loss, x-tollgate-max-tokens, server-timing, \
+     x-tollgate-provider, x-tollgate-attempts, x-tollgate-loss, x-tollgate-healed, x-tollgate-estimated, \
+     x-tollgate-max-tokens, server-timing, \
      x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
-     x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
+     x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, \
+     anthropic-ratelimit-requests-limit, anthropic-ratelimit-requests-remaining, anthropic-ratelimit-requests-reset, \
+     anthropic-ratelimit-tokens-limit, anthropic-ratelimit-tokens-remaining, anthropic-ratelimit-tokens-reset",
 );
 
 /// The answer of a model.
@@ -261,7 +264,7 @@ fn rate_headers(headers: &mut HeaderMap, purse: &Purse, visit: &Visit) {
         (&purse.tokens, purse.policy.tokens, TOKENS, ANTHROPIC_TOKENS),
     ];
     for (cell, rate, [limit, remaining, reset], anthropics) in limits {
-        let anthropics = (visit.dialect.id == ANTHROPIC).then_some(anthropics);
+        let anthropics = (visit.dialect.row == ANTHROPIC).then_some(anthropics);
         let (Some(cell), Some(rate)) = (cell, rate) else { continue };
         // Before the controller has said anything, the bucket is as full as the policy says.
         let (left, reset_ms) = cell

@@ -45,7 +45,7 @@ pub(crate) struct Arrival {
     pub expected: Option<Expectation>,
     /// What was asked for, as the family writes it: `chat/completions`.
     pub operation: &'static str,
-    /// The content type of a multipart form, with its boundary.
+    /// The content type that a multipart form goes on with: ours, since the client's could be read in two ways.
     pub form: Option<HeaderValue>,
     /// Headers that go on to a provider of the same dialect.
     pub headers: HeaderMap,
@@ -86,11 +86,11 @@ pub(crate) async fn receive(visit: &Visit, asked: Asked, head: &Parts, body: Inc
             body
         }
     };
-    let form = form_of(visit.dialect, &head.headers);
-    let scan = match form.as_ref().map(HeaderValue::to_str) {
-        Some(Ok(kind)) => visit.dialect.scan_form(&body, kind)?,
-        _ => visit.dialect.scan(&body)?.at(asked.model, asked.stream),
+    let scan = match form_of(visit.dialect, &head.headers) {
+        Some(kind) => visit.dialect.scan_form(&body, plain(kind)?)?,
+        None => visit.dialect.scan(&body)?.at(asked.model, asked.stream),
     };
+    let form = scan.form_type().and_then(|kind| HeaderValue::from_str(kind).ok());
     let no_keepalive = head.headers.get(&KEEPALIVE).is_some_and(|value| value == "off");
     let headers = passing_headers(visit.dialect, &head.headers);
     let expected = Expectation::of(visit.dialect, &body, &scan);
@@ -116,10 +116,16 @@ fn check_head(visit: &Visit, headers: &HeaderMap) -> Result<Packing, Refusal> {
 }
 
 /// The content type of a multipart form, where the operation takes forms.
-fn form_of(dialect: &Dialect, headers: &HeaderMap) -> Option<HeaderValue> {
+fn form_of<'h>(dialect: &Dialect, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
     const FORM: &[u8] = b"multipart/form-data";
     let kind = headers.get(CONTENT_TYPE).filter(|_| dialect.takes_form())?;
-    kind.as_bytes().get(..FORM.len())?.eq_ignore_ascii_case(FORM).then(|| kind.clone())
+    kind.as_bytes().get(..FORM.len())?.eq_ignore_ascii_case(FORM).then_some(kind)
+}
+
+/// A form's content type as text. What is not ASCII in it readers would not agree on.
+fn plain(kind: &HeaderValue) -> Result<&str, Refusal> {
+    let refused = |_| Refusal::new(FaultCode::InvalidRequest, "The content type of a form must be in ASCII.");
+    kind.to_str().map_err(refused)
 }
 
 fn declared(headers: &HeaderMap) -> Option<u64> {
@@ -339,6 +345,18 @@ mod tests {
         ] {
             assert_eq!(is_json(&HeaderValue::from_static(kind)), json, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_form_is_never_read_as_json() {
+        let form = |kind: &[u8]| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_bytes(kind).unwrap())]);
+            form_of(&codec::dialect::tasks::AUDIO, &headers).map(|kind| plain(kind).map(str::to_owned))
+        };
+        assert_eq!(form(b"Multipart/Form-Data; boundary=x").unwrap().unwrap(), "Multipart/Form-Data; boundary=x");
+        let refused = form(b"multipart/form-data; boundary=x; y=\xe4").unwrap().unwrap_err();
+        assert_eq!(refused.fault.code, FaultCode::InvalidRequest);
+        assert!(form(b"application/json; boundary=x").is_none());
     }
 
     #[test]

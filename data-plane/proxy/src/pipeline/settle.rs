@@ -289,11 +289,11 @@ fn bill(outcome: Outcome, tap: Option<&Tap>, sizing: &Sizing, reached: Reached, 
 
 /// The tokens of an answer, and how they are known.
 fn counted(tap: Option<&Tap>, sizing: &Sizing) -> (TokenUsage, UsageSource) {
-    if let Some((usage, tap)) = tap.and_then(|tap| Some((tap.usage()?, tap))) {
-        return (usage, tap.usage_source());
-    }
-    let nothing = Tap::default();
-    (tap.unwrap_or(&nothing).estimated_usage(sizing.likely_prompt), UsageSource::Estimated)
+    let Some(tap) = tap else {
+        return (Tap::default().booked_usage(sizing.likely_prompt), UsageSource::Estimated);
+    };
+    let source = if tap.usage().is_some() { tap.usage_source() } else { UsageSource::Estimated };
+    (tap.booked_usage(sizing.likely_prompt), source)
 }
 
 fn total(usage: &TokenUsage) -> u64 {

@@ -246,9 +246,6 @@ fn api_type(record: &UsageRecord) -> &'static str {
         "openai-moderations" => "moderations",
         "rerank" => "rerank",
         "anthropic-count" | "gemini-count" => "count_tokens",
-        // One family has both, and only what was used tells them apart.
-        "openai-audio" if record.usage.characters > 0 => "audio/speech",
-        "openai-audio" if record.usage.prompt_total() > 0 => "audio/transcriptions",
         "openai-audio" => "audio",
         _ => "chat_completions",
     }

@@ -60,7 +60,7 @@ fn handle(worker: &Rc<Worker>, open: OpenRequest, head_scan: HeadScan, request: 
     let settings = &worker.gate.settings;
     let allow_origin = cors::allow(&settings.cors.origins, request.headers());
     let dialect = match operation {
-        Some(Operation::Models | Operation::Model(_)) => models::dialect(dialect, &request),
+        Some(Operation::Models | Operation::Model(_)) | None => models::dialect(dialect, &request),
         _ => dialect,
     };
     let asked = match &operation {

@@ -215,7 +215,7 @@ impl Strict {
         seen
     }
 
-    /// The gate that the pieces of an answer wait at whose question has `!gate NAME` in it. Speech only.
+    /// The gate that the pieces of an answer wait at whose question has `!gate NAME` in it: speech and conversations.
     pub fn gate(&self, name: &str) -> Gate {
         self.journal.gate(name)
     }

@@ -256,6 +256,7 @@ fn talk(ask: &Ask<'_>, front: &dyn Front, checks: &mut Checks, sequence: u64) ->
     let reply = Reply { ask, talk: &talk, answer: &answer, truth: told.truth, id: &told.id, seed: ask.seed() };
     let mut out = written(&reply, front);
     out.slow = answer.commands.slow;
+    out.gate = answer.commands.gate.clone();
     out.split = answer.commands.split;
     out.is_cut = answer.commands.has("cut");
     out.headers = headers(ask.family, sequence);

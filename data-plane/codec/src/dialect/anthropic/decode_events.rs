@@ -9,9 +9,9 @@ use super::egress::{ANSWER_TOOL, decode};
 use super::finish;
 use super::usage::{self, Numbers};
 use crate::cross::Sink;
-use crate::dialect::DecodeEvents;
+use crate::dialect::{self, DecodeEvents};
 use crate::fault::{self, UpstreamError};
-use crate::json::{Cursor, Nothing, Value, Writer};
+use crate::json::{Cursor, Half, Nothing, Value, Writer};
 use crate::model::{Event, Finish, Piece, Signature, Start};
 
 /// Reads one stream.
@@ -32,6 +32,7 @@ struct Open {
     index: u64,
     part: u32,
     sort: Sort,
+    half: Half,
 }
 
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl DecodeEvents for Decoder {
             _ if decode::is_error(data) => return Err(fault::decode(data.raw().as_bytes())),
             _ => sink.unknown(),
         }
-        Ok(())
+        dialect::check_parts(self.open.len())
     }
 
     fn end(&mut self, _: &mut Sink<'_>) {}
@@ -152,7 +153,7 @@ impl Decoder {
             "tool_use" => self.open_call(index, block, sink),
             _ => {
                 let sort = Sort::Other { raw: block.raw().to_owned(), input: String::new() };
-                self.open.push(Open { index, part: 0, sort });
+                self.open.push(Open { index, part: 0, sort, half: Half::default() });
             }
         }
     }
@@ -160,7 +161,7 @@ impl Decoder {
     /// Starts a part; its number.
     fn open(&mut self, index: u64, sort: Sort, start: Start<'_>, sink: &mut Sink<'_>) -> u32 {
         let part = self.next_part();
-        self.open.push(Open { index, part, sort });
+        self.open.push(Open { index, part, sort, half: Half::default() });
         sink.put(Event::Start { choice: 0, part, start });
         part
     }
@@ -205,11 +206,11 @@ impl Decoder {
         }
         let Some(said) = said else { return sink.unknown() };
         match (&*sort, &mut open.sort) {
-            ("text_delta", Sort::Text) | ("thinking_delta", Sort::Thought) => text(part, said.string(), sink),
+            ("text_delta", Sort::Text) | ("thinking_delta", Sort::Thought) => text(part, open.half.join(said), sink),
             ("signature_delta", Sort::Thought) => signature(part, said.string(), sink),
             ("citations_delta", Sort::Text) => annotation(part, said, sink),
             ("input_json_delta", sort) => {
-                if let Some(piece) = said.string().filter(|piece| !piece.is_empty()) {
+                if let Some(piece) = open.half.join(said).filter(|piece| !piece.is_empty()) {
                     sort.input(part, piece, sink);
                 }
             }
@@ -224,8 +225,14 @@ impl Decoder {
         }
     }
 
-    fn close(&mut self, open: Open, sink: &mut Sink<'_>) {
+    fn close(&mut self, mut open: Open, sink: &mut Sink<'_>) {
         let mut part = open.part;
+        if let Some(rest) = open.half.end() {
+            match &mut open.sort {
+                Sort::Text | Sort::Thought => text(part, Some(rest), sink),
+                sort => sort.input(part, rest, sink),
+            }
+        }
         match open.sort {
             Sort::Text | Sort::Thought | Sort::Call(Input::InPieces) | Sort::Answer(Input::InPieces) => {}
             Sort::Call(Input::Given(input)) => {
@@ -251,8 +258,7 @@ impl Decoder {
         self.is_finished |= reason.is_some();
         self.usage(data, sink);
         let Some(native) = reason else { return };
-        while !self.open.is_empty() {
-            let open = self.open.remove(0);
+        for open in std::mem::take(&mut self.open) {
             self.close(open, sink);
         }
         let finish = decode::said(finish::parse(&native), self.has_calls);

@@ -1,5 +1,6 @@
 //! A streamed answer for a client, in Anthropic's order: the message's start with a complete usage object, then each
-//! block with its start, deltas and stop, then what ended it with the last usage. Holds numbers, never text.
+//! block with its start, deltas and stop, then what ended it with the last usage. Holds numbers, and text only of calls that a
+//! provider writes side by side: one block is open at a time, and the others wait for it.
 
 use domain::usage::TokenUsage;
 use smallvec::SmallVec;
@@ -14,6 +15,9 @@ use crate::json::Writer;
 use crate::model::{Event, Finish, Piece, Start};
 use crate::receipt::Receipt;
 
+/// Bytes of events that may wait in all. What is beyond goes out at once: clients know blocks by their numbers.
+const WAITING_MOST: usize = 8 * 1024 * 1024;
+
 /// Writes one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
@@ -25,6 +29,10 @@ pub(super) struct Encoder {
     /// Blocks that were started so far.
     blocks: u32,
     open: SmallVec<[Open; 2]>,
+    /// The part whose block is the open one.
+    turn: Option<u32>,
+    /// Bytes that wait for their turn.
+    waiting: usize,
     content: Content,
     end: Option<End>,
     usage: TokenUsage,
@@ -38,6 +46,10 @@ struct Open {
     /// Once it was started: texts and thoughts start with their first piece, so that none is empty.
     block: Option<Block>,
     is_signed: bool,
+    /// Its events while another block is open.
+    held: Vec<u8>,
+    /// It is over, and waits to be told.
+    has_ended: bool,
 }
 
 /// A block that a client knows of.
@@ -77,6 +89,8 @@ impl Encoder {
             has_begun: false,
             blocks: 0,
             open: SmallVec::new(),
+            turn: None,
+            waiting: 0,
             content: Content::default(),
             end: None,
             usage: TokenUsage::default(),
@@ -115,18 +129,86 @@ impl Encoder {
             Start::ToolCall { .. } => Sort::Call,
             Start::Media(_) | Start::Other { .. } => Sort::Nothing,
         };
-        let mut open = Open { part, sort, block: None, is_signed: false };
+        let mut open = Open { part, sort, block: None, is_signed: false, held: Vec::new(), has_ended: false };
         if let Start::ToolCall { id, name, signature } = start {
             self.content.has_calls = true;
             let id = encode::carried_id(id, signature.as_ref(), &self.carry);
-            let index = self.block_start(out, |out| {
+            let mut held = Vec::new();
+            let to = if self.must_wait(part) { &mut held } else { out };
+            let index = self.block_start(to, |out| {
                 encode::begin_call(&id, name, out);
                 out.raw("{}");
                 out.end_object();
             });
-            open.block = Some(Block::new(index, sort));
+            self.waiting = self.waiting.saturating_add(held.len());
+            (open.block, open.held) = (Some(Block::new(index, sort)), held);
         }
         self.open.push(open);
+        self.take_turn(part);
+    }
+
+    /// Whether another block is open, and there is room to wait.
+    fn must_wait(&self, part: u32) -> bool {
+        self.turn.is_some_and(|turn| turn != part) && self.waiting < WAITING_MOST
+    }
+
+    /// A part that has a block is the open one if none is.
+    fn take_turn(&mut self, part: u32) {
+        if self.turn.is_none() && self.open.iter().any(|open| open.part == part && open.block.is_some()) {
+            self.turn = Some(part);
+        }
+    }
+
+    /// A piece now, or when its turn comes.
+    fn piece_in_turn(&mut self, part: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        if !self.must_wait(part) {
+            self.release(part, out);
+            self.piece(part, piece, out);
+            return self.take_turn(part);
+        }
+        let Some(at) = self.open.iter().position(|open| open.part == part) else { return };
+        let mut held = self.open.get_mut(at).map(|open| std::mem::take(&mut open.held)).unwrap_or_default();
+        let before = held.len();
+        self.piece(part, piece, &mut held);
+        self.waiting = self.waiting.saturating_add(held.len() - before);
+        if let Some(open) = self.open.get_mut(at) {
+            open.held = held;
+        }
+    }
+
+    /// What waited of a part.
+    fn release(&mut self, part: u32, out: &mut Vec<u8>) {
+        let Some(open) = self.open.iter_mut().find(|open| open.part == part && !open.held.is_empty()) else { return };
+        let held = std::mem::take(&mut open.held);
+        self.waiting = self.waiting.saturating_sub(held.len());
+        out.extend_from_slice(&held);
+    }
+
+    /// A part is over; whoever waited longest is the next.
+    fn end_in_turn(&mut self, part: u32, out: &mut Vec<u8>) {
+        if self.must_wait(part)
+            && let Some(open) = self.open.iter_mut().find(|open| open.part == part && open.block.is_some())
+        {
+            open.has_ended = true;
+            return;
+        }
+        self.release(part, out);
+        self.end_part(part, out);
+        if self.turn.take_if(|turn| *turn == part).is_some() {
+            self.next_turn(out);
+        }
+    }
+
+    fn next_turn(&mut self, out: &mut Vec<u8>) {
+        let block = |open: &Open| Some((open.block.as_ref()?.index, open.part, open.has_ended));
+        while let Some((_, part, has_ended)) = self.open.iter().filter_map(block).min() {
+            self.release(part, out);
+            if !has_ended {
+                self.turn = Some(part);
+                return;
+            }
+            self.end_part(part, out);
+        }
     }
 
     /// Starts a block, which `write` writes; its index.
@@ -255,8 +337,8 @@ impl EncodeEvents for Encoder {
             Event::Begin { id, .. } => self.begin(id, out),
             // There is one answer only, the first.
             Event::Start { choice: 0, part, start } => self.start(*part, start, out),
-            Event::Piece { choice: 0, part, piece } => self.piece(*part, piece, out),
-            Event::End { choice: 0, part } => self.end_part(*part, out),
+            Event::Piece { choice: 0, part, piece } => self.piece_in_turn(*part, piece, out),
+            Event::End { choice: 0, part } => self.end_in_turn(*part, out),
             Event::Finish { choice: 0, finish, native, stopped_at } => {
                 let stopped_at = stopped_at.as_ref().map(|met| met.to_string());
                 self.end = Some(End { finish: *finish, native: native.to_string(), stopped_at });
@@ -271,8 +353,8 @@ impl EncodeEvents for Encoder {
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.begin("", out);
-        while let Some(part) = self.open.first().map(|open| open.part) {
-            self.end_part(part, out);
+        while let Some(part) = self.turn.or_else(|| self.open.first().map(|open| open.part)) {
+            self.end_in_turn(part, out);
         }
         let end = self.end.take();
         frame("message_delta", out, |out| {

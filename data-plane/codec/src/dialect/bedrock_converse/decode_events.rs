@@ -10,7 +10,7 @@ use super::{finish, usage};
 use crate::cross::Sink;
 use crate::dialect::DecodeEvents;
 use crate::fault::UpstreamError;
-use crate::json::Value;
+use crate::json::{Half, Value};
 use crate::model::{Event, Piece, Signature, Start};
 
 /// Most blocks that may be open at once; a provider has one, or as many as it makes calls.
@@ -35,6 +35,7 @@ struct Open {
     /// Means nothing for hidden ones.
     part: u32,
     sort: Sort,
+    half: Half,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,13 +102,13 @@ impl Decoder {
             None => return sink.unknown(),
         };
         self.stop(block, sink);
-        self.note_open(Open { block, part: 0, sort }, sink);
+        self.note_open(Open { block, part: 0, sort, half: Half::default() }, sink);
     }
 
     fn call(&mut self, block: u64, call: Value<'_>, sink: &mut Sink<'_>) {
         if decode::is_of_server(call) {
             sink.unknown();
-            return self.note_open(Open { block, part: 0, sort: Sort::Hidden }, sink);
+            return self.note_open(Open { block, part: 0, sort: Sort::Hidden, half: Half::default() }, sink);
         }
         let name = call.str("name").unwrap_or_default();
         if name == ANSWER_TOOL {
@@ -124,8 +125,8 @@ impl Decoder {
         let Some(delta) = data.get("delta") else { return sink.unknown() };
         let Some((name, value)) = delta.fields().find(|(_, value)| !value.is_null()) else { return sink.unknown() };
         match &*name {
-            "text" => self.text(block, Sort::Text, value.string(), sink),
-            "toolUse" => self.input(block, value.str("input").unwrap_or_default(), sink),
+            "text" => self.text(block, Sort::Text, Some(value), sink),
+            "toolUse" => self.input(block, value.get("input"), sink),
             "reasoningContent" => self.thought(block, value, sink),
             "citation" => {
                 let part = self.part_of(block, Sort::Text, sink);
@@ -136,15 +137,17 @@ impl Decoder {
         }
     }
 
-    fn text(&mut self, block: u64, sort: Sort, text: Option<Cow<'_, str>>, sink: &mut Sink<'_>) {
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            let part = self.part_of(block, sort, sink);
+    fn text(&mut self, block: u64, sort: Sort, text: Option<Value<'_>>, sink: &mut Sink<'_>) {
+        let Some(text) = text.and_then(Value::spoken) else { return };
+        let part = self.part_of(block, sort, sink);
+        let open = self.open.iter_mut().find(|open| open.block == block && open.sort == sort);
+        if let Some(text) = open.and_then(|open| open.half.join(text)).filter(|text| !text.is_empty()) {
             piece(part, Piece::Text(text), sink);
         }
     }
 
     fn thought(&mut self, block: u64, content: Value<'_>, sink: &mut Sink<'_>) {
-        self.text(block, Sort::Thought, content.str("text"), sink);
+        self.text(block, Sort::Thought, content.get("text"), sink);
         if let Some(sealed) = content.str("signature").filter(|sealed| !sealed.is_empty()) {
             let part = self.part_of(block, Sort::Thought, sink);
             piece(part, Piece::Signature(Signature::Own(sealed)), sink);
@@ -160,12 +163,11 @@ impl Decoder {
     }
 
     /// A piece of the input of a call.
-    fn input(&mut self, block: u64, input: Cow<'_, str>, sink: &mut Sink<'_>) {
+    fn input(&mut self, block: u64, input: Option<Value<'_>>, sink: &mut Sink<'_>) {
         let Some(open) = self.open.iter_mut().find(|open| open.block == block) else { return sink.unknown() };
-        if input.is_empty() {
-            return;
-        }
         let part = open.part;
+        let input = input.and_then(|input| open.half.join(input)).filter(|input| !input.is_empty());
+        let Some(input) = input else { return };
         match &mut open.sort {
             Sort::Call(has_input) => {
                 *has_input = true;
@@ -207,7 +209,7 @@ impl Decoder {
     fn open_part(&mut self, block: u64, sort: Sort, start: Start<'_>, sink: &mut Sink<'_>) -> u32 {
         self.make_room(matches!(sort, Sort::Call(_)), sink);
         let part = self.start_part(start, sink);
-        self.note_open(Open { block, part, sort }, sink);
+        self.note_open(Open { block, part, sort, half: Half::default() }, sink);
         part
     }
 
@@ -270,13 +272,15 @@ fn piece(part: u32, piece: Piece<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Ends a part. A call without input is a call with none.
-fn close(open: Open, sink: &mut Sink<'_>) {
+fn close(mut open: Open, sink: &mut Sink<'_>) {
     let part = open.part;
+    let rest = open.half.end();
     match open.sort {
         Sort::Picture(_) | Sort::Hidden => return,
         Sort::Call(false) => piece(part, Piece::Arguments(Cow::Borrowed("{}")), sink),
         Sort::Answer(false) => piece(part, Piece::Text(Cow::Borrowed("{}")), sink),
-        _ => {}
+        Sort::Call(true) => rest.into_iter().for_each(|rest| piece(part, Piece::Arguments(rest), sink)),
+        _ => rest.into_iter().for_each(|rest| piece(part, Piece::Text(rest), sink)),
     }
     sink.put(Event::End { choice: 0, part });
 }

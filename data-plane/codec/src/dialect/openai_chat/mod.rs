@@ -1,9 +1,11 @@
 //! OpenAI's chat completions, and the many providers that speak them with small deviations. What each file does:
 //! `fields` what is acted on in requests, `request` the edits on the way out, `extension` those that OpenRouter's fields need, `answer` one pass over an answer or a
 //! piece of one, `usage` its numbers, `stream` and `whole` the two ways answers pass, `fault` errors; all for bytes that
-//! pass. Translations are `ingress` and `egress`, with `expect`, `finish`, `media` and `thoughts` for both.
+//! pass. Translations are `ingress` and `egress`, with `expect`, `finish`, `media` and `thoughts` for both;
+//! `citation` finds what citations name, for clients of the Responses, too.
 
 mod answer;
+pub(in crate::dialect) mod citation;
 mod egress;
 mod expect;
 mod extension;

@@ -208,14 +208,16 @@ pub(super) fn put_seals(parts: &mut Vec<Part<'_>>) {
         PartBody::Thought(thought) => thought.id.as_deref().is_some_and(|id| id.starts_with(ON)),
         _ => false,
     };
-    for seal in parts.extract_if(.., |part| is_seal(part)).collect::<Vec<_>>() {
+    let seals: Vec<_> = parts.extract_if(.., |part| is_seal(part)).collect();
+    let places = parts.iter().enumerate();
+    let images: Vec<usize> =
+        places.filter(|(_, part)| matches!(part.body, PartBody::Media(_))).map(|(place, _)| place).collect();
+    let text = parts.iter().rposition(|part| matches!(part.body, PartBody::Text { .. }));
+    for seal in seals {
         let PartBody::Thought(Thought { id: Some(id), .. }) = &seal.body else { continue };
         let image = id.strip_prefix(ON).and_then(|on| on.strip_prefix("image_")?.parse::<usize>().ok());
-        let part = match image {
-            Some(number) => parts.iter_mut().filter(|part| matches!(part.body, PartBody::Media(_))).nth(number),
-            None => parts.iter_mut().rfind(|part| matches!(part.body, PartBody::Text { .. })),
-        };
-        if let Some(part) = part {
+        let place = image.map_or(text, |number| images.get(number).copied());
+        if let Some(part) = place.and_then(|place| parts.get_mut(place)) {
             part.signature = seal.signature;
         }
     }

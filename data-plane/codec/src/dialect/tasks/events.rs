@@ -14,8 +14,8 @@ use crate::patch::Edits;
 use crate::receipt::Pricer;
 use crate::tap::Tap;
 
-/// Images are large: an event may have a whole one in it.
-const MOST: usize = 32 * MAX_EVENT_BYTES;
+/// An event may have a whole image in it, and a large one at that.
+const MOST: usize = 2 * MAX_EVENT_BYTES;
 
 /// The pass of one stream.
 #[derive(Debug)]
@@ -130,10 +130,9 @@ impl Reading {
 
     fn last(&mut self, data: &[u8], frame: &Frame, window: &[u8], pricer: &mut dyn Pricer) {
         let Ok(event) = self.tape.read(data) else { return };
-        let units = self.wanted.units;
-        let mut used = usage::read(event).unwrap_or_default();
-        (used.images, used.characters) = (units.images, units.characters);
-        self.tap.note_usage(used, true);
+        if let Some(used) = usage::billed(usage::read(event), self.wanted.units) {
+            self.tap.note_usage(used, true);
+        }
         self.tap.note_content(0);
         self.tap.note_finish(0, "stop");
         let mut edits = Edits::default();

@@ -39,6 +39,8 @@ struct Task {
     units: fn(&Scan) -> TokenUsage,
     /// Whether counts of tokens are all that the answer says, so that nothing of it is billed.
     is_count: bool,
+    /// Whether a request is estimated where the provider tells no usage.
+    is_estimated: bool,
     /// Whether answers may be something else than JSON.
     is_opaque: bool,
     /// Whether the model is named once more in the body, where it must be that of the path.
@@ -83,7 +85,7 @@ impl Same for Task {
     }
 
     fn whole(&self, body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
-        whole::pass(body, wanted, (self.is_count, self.is_opaque), pricer)
+        whole::pass(self, body, wanted, pricer)
     }
 
     fn takes_form(&self) -> bool {

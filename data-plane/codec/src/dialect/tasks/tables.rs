@@ -85,9 +85,17 @@ fn nothing(_: &Scan) -> TokenUsage {
     TokenUsage::default()
 }
 
-static TOKENS: Task =
-    Task { takes_form: false, units: nothing, is_count: false, is_opaque: false, repeats_model: false };
+static TOKENS: Task = Task {
+    takes_form: false,
+    units: nothing,
+    is_count: false,
+    is_estimated: true,
+    is_opaque: false,
+    repeats_model: false,
+};
 static COUNT: Task = Task { is_count: true, ..TOKENS };
+/// Most providers have no numbers for it, since it costs nothing there.
+static JUDGEMENT: Task = Task { is_estimated: false, ..TOKENS };
 static GOOGLES_TOKENS: Task = Task { repeats_model: true, ..TOKENS };
 static GOOGLES_COUNT: Task = Task { repeats_model: true, ..COUNT };
 static PICTURES: Task =
@@ -123,7 +131,7 @@ pub static EMBEDDINGS: Dialect = openai("openai-embeddings", EMBEDDINGS_FIELDS, 
 pub static COMPLETIONS: Dialect = openai("openai-completions", COMPLETIONS_FIELDS, &COMPLETION);
 pub static IMAGES: Dialect = openai("openai-images", IMAGES_FIELDS, &PICTURES);
 pub static AUDIO: Dialect = openai("openai-audio", AUDIO_FIELDS, &SOUND);
-pub static MODERATIONS: Dialect = openai("openai-moderations", MODERATIONS_FIELDS, &TOKENS);
+pub static MODERATIONS: Dialect = openai("openai-moderations", MODERATIONS_FIELDS, &JUDGEMENT);
 pub static RERANK: Dialect = openai("rerank", RERANK_FIELDS, &TOKENS);
 
 /// Google's embeddings, one or several at once.

@@ -16,6 +16,13 @@ pub(super) fn read(answer: Value<'_>) -> Option<TokenUsage> {
     prompt.or_else(metadata).map(|prompt| TokenUsage { prompt, ..TokenUsage::default() })
 }
 
+/// What is billed for: tokens as they were told and pieces as they were asked for. None where nobody knows either: the
+/// request is estimated then.
+pub(super) fn billed(told: Option<TokenUsage>, units: TokenUsage) -> Option<TokenUsage> {
+    let used = TokenUsage { images: units.images, characters: units.characters, ..told.unwrap_or_default() };
+    Some(used).filter(|used| told.is_some() || *used != TokenUsage::default())
+}
+
 fn of_usage(usage: Value<'_>) -> Option<TokenUsage> {
     let input = usage.count("input_tokens").or_else(|| usage.count("prompt_tokens"));
     let output = usage.count("output_tokens").or_else(|| usage.count("completion_tokens"));
@@ -46,6 +53,16 @@ fn of_usage(usage: Value<'_>) -> Option<TokenUsage> {
 mod tests {
     use super::*;
     use crate::json::Tape;
+
+    #[test]
+    fn what_nobody_told_is_no_zero() {
+        let tokens = TokenUsage { prompt: 3, ..TokenUsage::default() };
+        let units = TokenUsage { images: 2, ..TokenUsage::default() };
+        assert_eq!(billed(None, TokenUsage::default()), None);
+        assert_eq!(billed(None, units), Some(units));
+        assert_eq!(billed(Some(tokens), units), Some(TokenUsage { images: 2, ..tokens }));
+        assert_eq!(billed(Some(TokenUsage::default()), TokenUsage::default()), Some(TokenUsage::default()));
+    }
 
     #[test]
     fn every_shape_of_usage_is_read() {

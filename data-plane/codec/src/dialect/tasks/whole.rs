@@ -1,8 +1,9 @@
 //! A whole answer: JSON with the model's name and the cost edited, or anything else as it is.
 
 use bytes::Bytes;
+use domain::usage::TokenUsage;
 
-use super::usage;
+use super::{Task, usage};
 use crate::bridge::{AnswerEdits, Whole};
 use crate::dialect::openai_chat;
 use crate::error::Error;
@@ -19,17 +20,12 @@ pub(super) const DONE: &str = "stop";
 
 /// Reads and edits a whole answer. Sound and subtitles are no JSON and pass as they are; what they cost is known from the
 /// request.
-pub(super) fn pass(
-    body: Bytes,
-    wanted: &AnswerEdits,
-    (is_count, is_opaque): (bool, bool),
-    pricer: &mut dyn Pricer,
-) -> Result<Whole, Error> {
+pub(super) fn pass(task: &Task, body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
     let mut tap = Tap::default();
     let mut tape = Tape::default();
     let answer = tape.read(&body).ok().filter(Value::is_object);
     let Some(answer) = answer else {
-        if body.is_empty() || !is_opaque {
+        if body.is_empty() || !task.is_opaque {
             return Err(Error::AnswerNotJson);
         }
         done(&mut tap, wanted, pricer);
@@ -40,13 +36,10 @@ pub(super) fn pass(
         return Ok(Whole { body: body.into(), tap, losses: Losses::default(), settled: Settled::Fits });
     }
     note(answer, &mut tap);
-    let read = usage::read(answer).filter(|_| !is_count);
-    if let Some(mut used) = read {
-        used.images = wanted.units.images;
-        used.characters = wanted.units.characters;
+    let told = usage::read(answer).filter(|_| !task.is_count);
+    let told = told.or_else(|| (task.is_count || !task.is_estimated).then(TokenUsage::default));
+    if let Some(used) = usage::billed(told, wanted.units) {
         tap.note_usage(used, true);
-    } else {
-        tap.note_usage(wanted.units, true);
     }
     tap.note_content(0);
     tap.note_finish(0, DONE);
@@ -59,7 +52,9 @@ pub(super) fn pass(
 /// An answer without numbers: what was asked for was done.
 fn done(tap: &mut Tap, wanted: &AnswerEdits, pricer: &mut dyn Pricer) {
     tap.note_content(0);
-    tap.note_usage(wanted.units, true);
+    if let Some(used) = usage::billed(None, wanted.units) {
+        tap.note_usage(used, true);
+    }
     tap.note_finish(0, DONE);
     pricer.price(&wanted.units);
 }

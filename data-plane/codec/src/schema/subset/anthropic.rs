@@ -104,7 +104,7 @@ impl<'a> Writer<'a> {
         let target = reference.string().and_then(|text| self.places.resolve(&text));
         let kept = target.and_then(|target| self.definitions.get(&target.span().start));
         let mut fields: Fields<'a> = match (kept, target) {
-            (Some(pointer), _) => vec![("$ref".into(), Part::string(pointer))],
+            (Some(pointer), _) => vec![("$ref".into(), self.journey.say(pointer, reference)?)],
             (None, Some(target)) => match self.inside(&[], target)? {
                 Part::Object(fields) => fields,
                 _ => Vec::new(),

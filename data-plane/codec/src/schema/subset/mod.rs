@@ -25,6 +25,9 @@ const MAX_DEPTH: usize = 64;
 const MAX_PARTS: usize = 20_000;
 /// What is written is not larger than this.
 const MAX_BYTES: usize = 4 << 20;
+/// Text that is gone through, with every schema counted whenever it is written: one of which nothing is written is work
+/// all the same.
+const MAX_WORK: usize = 32 << 20;
 /// Changes that are listed.
 const MAX_CHANGES: usize = 1_000;
 
@@ -131,6 +134,7 @@ struct Journey {
     depth: usize,
     parts: usize,
     bytes: usize,
+    work: usize,
     changed: Vec<Change>,
 }
 
@@ -145,9 +149,11 @@ impl Journey {
     /// Goes into the schema under these names; counts. Where to come back to.
     fn enter(&mut self, names: &[&str], value: Value<'_>) -> Result<usize, Flawed> {
         self.parts += 1;
-        if self.depth >= MAX_DEPTH || self.parts > MAX_PARTS {
+        self.work = self.work.saturating_add(value.span().len());
+        if self.depth >= MAX_DEPTH || self.parts > MAX_PARTS || self.work > MAX_WORK {
             return Err(too_large(value));
         }
+        names.iter().try_for_each(|name| self.count(written(name), value))?;
         let here = self.path.len();
         names.iter().for_each(|name| push_name(&mut self.path, name));
         self.depth += 1;
@@ -161,13 +167,30 @@ impl Journey {
 
     /// A value that is kept as it is; counts.
     fn keep<'a>(&mut self, value: Value<'a>) -> Result<Part<'a>, Flawed> {
-        self.bytes += value.span().len();
-        if self.bytes > MAX_BYTES { Err(too_large(value)) } else { Ok(Part::raw(value)) }
+        self.count(value.span().len(), value)?;
+        Ok(Part::raw(value))
+    }
+
+    /// A text of ours that is written in the place of `value`; counts.
+    fn say<'a>(&mut self, text: &str, value: Value<'_>) -> Result<Part<'a>, Flawed> {
+        self.count(written(text), value)?;
+        Ok(Part::string(text))
+    }
+
+    fn count(&mut self, bytes: usize, value: Value<'_>) -> Result<(), Flawed> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_BYTES { Err(too_large(value)) } else { Ok(()) }
     }
 
     fn finish(self, part: &Part<'_>) -> Converted {
         Converted { json: part.text(), changed: self.changed }
     }
+}
+
+/// The bytes that a text takes in quotes, at most.
+fn written(text: &str) -> usize {
+    let escaped = text.bytes().filter(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f)).count();
+    text.len() + 5 * escaped + 2
 }
 
 fn too_large(value: Value<'_>) -> Flawed {

@@ -145,6 +145,80 @@ fn many_rules_for_one_large_value_end_as_not_checked() {
     }
 }
 
+/// A schema with this one under `#/x-shared`, which thousands of properties refer to.
+fn referred(shared: &str) -> String {
+    let properties: String = (0..3_000).map(|at| format!(r##""p{at}":{{"$ref":"#/x-shared"}},"##)).collect();
+    format!(r##"{{"type":"object","properties":{{{properties}"z":{{}}}},"x-shared":{shared}}}"##)
+}
+
+#[test]
+fn what_references_multiply_counts_whether_it_is_a_value_or_a_name() {
+    let named = |name: &str| format!(r#"{{"type":"object","properties":{{"{name}":{{}}}}}}"#);
+    for shared in [named(&"x".repeat(900_000)), named(&r"\u0001".repeat(150_000)), named(&r"\u0061".repeat(150_000))] {
+        for convert in [for_gemini, for_anthropic] {
+            let raw = referred(&shared);
+            assert_eq!(bounded("names", move || convert(&raw)).unwrap_err().kind, SchemaFaultKind::TooLarge);
+        }
+    }
+    let properties: String = (0..3_000).map(|at| format!(r##""p{at}":{{"$ref":"#a"}},"##)).collect();
+    let name = "x".repeat(900_000);
+    let raw = format!(
+        r##"{{"type":"object","properties":{{{properties}"z":{{}}}},"$defs":{{"{name}":{{"$anchor":"a","type":"string"}}}}}}"##
+    );
+    assert_eq!(bounded("pointers", move || for_anthropic(&raw)).unwrap_err().kind, SchemaFaultKind::TooLarge);
+}
+
+#[test]
+fn what_references_multiply_and_nobody_writes_is_work_all_the_same() {
+    let text = r"\u0061".repeat(150_000);
+    for shared in [
+        format!(r#"{{"enum":[{}1]}}"#, "1,".repeat(450_000)),
+        format!(r#"{{"type":"string","format":"{text}"}}"#),
+        format!(r#"{{"type":"string","{text}":1}}"#),
+        format!(r#"{{"type":"object","required":["{text}"]}}"#),
+    ] {
+        let raw = referred(&shared);
+        assert_eq!(bounded("work", move || for_gemini(&raw)).unwrap_err().kind, SchemaFaultKind::TooLarge);
+    }
+    // What many honest schemas look like: one large part that a few others use.
+    let shared: String = (0..500).map(|at| format!(r#""f{at}":{{"type":"string","title":"F"}},"#)).collect();
+    let raw = format!(
+        r##"{{"type":"object","properties":{{"a":{{"$ref":"#/$defs/x"}},"b":{{"$ref":"#/$defs/x"}}}},"$defs":{{"x":{{"type":"object","properties":{{{shared}"z":{{}}}}}}}}}}"##
+    );
+    assert!(for_gemini(&raw).is_ok() && for_anthropic(&raw).is_ok());
+}
+
+#[test]
+fn references_to_the_end_of_a_long_list_are_quick() {
+    let refs = r##"{"$ref":"#/x/249999"},"##.repeat(19_000);
+    let raw = format!(r#"{{"anyOf":[{refs}true],"x":[{}{{}}]}}"#, "0,".repeat(249_999));
+    assert!(bounded("list", move || Schema::parse(&raw)).is_ok());
+}
+
+#[test]
+fn what_depends_on_fields_that_are_not_there_is_work_all_the_same() {
+    let each = |count: usize, value: &str| (0..count).map(|at| format!(r#""k{at}":{value},"#)).collect::<String>();
+    let patterns: String = (0..15_000).map(|at| format!(r#""(?=k{at})":true,"#)).collect();
+    for (keyword, fields, answer) in [
+        ("dependentRequired", each(40_000, "[]"), "{}"),
+        ("dependentSchemas", each(15_000, "true"), "{}"),
+        ("patternProperties", patterns, r#"{"a":1}"#),
+    ] {
+        let raw = format!(r#"{{"items":{{"{keyword}":{{{}}}}}}}"#, fields.trim_end_matches(','));
+        let answer = format!("[{}1]", format!("{answer},").repeat(100_000));
+        let outcome = bounded(keyword, move || schema(&raw).check(&answer));
+        assert!(outcome.unwrap_err().is_unchecked(), "{keyword}");
+    }
+}
+
+#[test]
+fn long_names_are_work_for_every_rule_that_reads_them() {
+    let name = r"\u0061".repeat(100_000);
+    let raw = format!(r#"{{"anyOf":[{}false]}}"#, r#"{"required":["x"]},"#.repeat(9_000));
+    let outcome = bounded("escaped", move || schema(&raw).check(&format!(r#"{{"{name}":1}}"#)));
+    assert!(outcome.unwrap_err().is_unchecked());
+}
+
 #[test]
 fn healing_takes_time_that_grows_with_the_answer_and_not_with_its_square() {
     let size = 1 << 17;

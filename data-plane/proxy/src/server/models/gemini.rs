@@ -22,7 +22,7 @@ struct Card<'a> {
     description: &'static str,
     input_token_limit: u64,
     output_token_limit: Option<u64>,
-    supported_generation_methods: [&'static str; 2],
+    supported_generation_methods: &'static [&'static str],
 }
 
 impl<'a> Card<'a> {
@@ -35,7 +35,10 @@ impl<'a> Card<'a> {
             description: "",
             input_token_limit: model.context_length,
             output_token_limit: model.max_output_tokens,
-            supported_generation_methods: ["generateContent", "countTokens"],
+            supported_generation_methods: match model.output_modalities.iter().any(|kind| kind == "embeddings") {
+                true => &["embedContent", "batchEmbedContents", "countTokens"],
+                false => &["generateContent", "countTokens"],
+            },
         }
     }
 }
@@ -54,6 +57,8 @@ pub(super) fn one(entry: &ModelEntry) -> impl Serialize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::tests::entry;
     use super::*;
 
@@ -64,6 +69,10 @@ mod tests {
         let value = serde_json::to_value(list(entries.iter(), &page)).unwrap();
         assert_eq!(value["models"][0]["name"], "models/a/1");
         assert_eq!(value["models"][0]["outputTokenLimit"], 100);
+        assert_eq!(value["models"][0]["supportedGenerationMethods"][0], "generateContent");
+        let mut embedding = entry("a/3");
+        Arc::make_mut(&mut embedding.model).output_modalities = vec!["embeddings".to_owned()];
+        assert_eq!(serde_json::to_value(one(&embedding)).unwrap()["supportedGenerationMethods"][0], "embedContent");
         assert_eq!(value["nextPageToken"], "a/1");
         assert!(serde_json::to_value(list(entries.iter(), &Page::All)).unwrap().get("nextPageToken").is_none());
     }

@@ -74,34 +74,52 @@ const PAGE_MOST: usize = 1_000;
 
 impl Page {
     fn of(query: Option<&str>) -> Result<Page, Refusal> {
-        let given = |names: &[&str]| names.iter().find_map(|name| paths::parameter(query, name));
-        let (most, after, before) = (
+        let given = |names: &[&'static str]| {
+            names
+                .iter()
+                .find_map(|name| Some((*name, paths::parameter(query, name).filter(|value| !value.is_empty())?)))
+        };
+        let (size, after, before) = (
             given(&["limit", "pageSize", "page_size"]),
             given(&["after_id", "pageToken", "page_token"]),
             given(&["before_id"]),
         );
-        if most.is_none() && after.is_none() && before.is_none() {
+        if size.is_none() && after.is_none() && before.is_none() {
             return Ok(Page::All);
         }
-        let most = most.as_deref().map_or(Ok(PAGE_MOST), str::parse).ok().filter(|most| (1..=PAGE_MOST).contains(most));
-        let Some(most) = most else {
-            let message = format!("The size of a page is a number from 1 to {PAGE_MOST}.");
-            return Err(Fault::new(FaultCode::InvalidRequest, message).param("limit").into());
+        let most = match &size {
+            None => PAGE_MOST,
+            Some((name, size)) => Page::size(name, size)?,
         };
-        Ok(Page::Some { most, after, before })
+        let text = |given: Option<(&str, String)>| given.map(|(_, text)| text);
+        Ok(Page::Some { most, after: text(after), before: text(before) })
     }
 
-    /// The entries of the page, and whether more follow.
+    /// Google's clients may ask for nothing in particular, and for more than there can be.
+    fn size(name: &'static str, size: &str) -> Result<usize, Refusal> {
+        let size = size.parse().ok();
+        let size = match name {
+            "limit" => size.filter(|size| (1..=PAGE_MOST).contains(size)),
+            _ => size.map(|size| if size == 0 { PAGE_MOST } else { size.min(PAGE_MOST) }),
+        };
+        size.ok_or_else(|| {
+            let message = format!("`{name}` is the size of a page, a number from 1 to {PAGE_MOST}.");
+            Fault::new(FaultCode::InvalidRequest, message).param(name).into()
+        })
+    }
+
+    /// The entries of the page, and whether more follow. Entries are sorted: a page goes on behind an id also when the model
+    /// of that id is gone.
     fn cut<'a>(&self, entries: impl Iterator<Item = &'a ModelEntry>) -> (Vec<&'a ModelEntry>, bool) {
         let mut entries: Vec<_> = entries.collect();
         let Page::Some { most, after, before } = self else { return (entries, false) };
-        let place = |id: &String| entries.iter().position(|entry| entry.model.id.as_str() == id);
-        if let Some(end) = before.as_ref().and_then(place) {
+        if let Some(before) = before {
+            let end = entries.partition_point(|entry| entry.model.id.as_str() < before.as_str());
             let start = end.saturating_sub(*most);
             return (entries.drain(start..end).collect(), start > 0);
         }
-        if let Some(start) = after.as_ref().and_then(place) {
-            entries.drain(..=start);
+        if let Some(after) = after {
+            entries.drain(..entries.partition_point(|entry| entry.model.id.as_str() <= after.as_str()));
         }
         let has_more = entries.len() > *most;
         entries.truncate(*most);
@@ -181,7 +199,10 @@ pub(super) mod tests {
         assert_eq!(ids("limit=2&before_id=a/4"), ("a/2 a/3".to_owned(), true));
         assert_eq!(ids("pageSize=3&pageToken=a/1"), ("a/2 a/3 a/4".to_owned(), false));
         assert_eq!(Page::of(Some("alt=json")).unwrap(), Page::All);
-        for odd in ["limit=0", "limit=x", "limit=100000"] {
+        assert_eq!(ids("limit=2&after_id=a/25"), ("a/3 a/4".to_owned(), false), "a model that is gone");
+        assert_eq!(ids("pageSize=0&pageToken="), ("a/1 a/2 a/3 a/4".to_owned(), false), "Google's default");
+        assert_eq!(ids("pageSize=5000"), ("a/1 a/2 a/3 a/4".to_owned(), false));
+        for odd in ["limit=0", "limit=x", "limit=100000", "pageSize=x"] {
             assert!(Page::of(Some(odd)).is_err(), "{odd}");
         }
     }

@@ -44,18 +44,9 @@ impl dialect::Egress for Egress {
         Box::<Decoder>::default()
     }
 
-    fn takes_name(&self) -> fn(&str) -> bool {
-        takes_name
-    }
-
     fn losses(&self) -> &'static [Loss] {
         LOSSES
     }
-}
-
-fn takes_name(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// Losses of requests.

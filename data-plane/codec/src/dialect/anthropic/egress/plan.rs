@@ -2,6 +2,7 @@
 //! on each other and on the model. Decided before anything is written.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::shape::Shape;
 use crate::bridge::RequestEdits;
@@ -220,11 +221,11 @@ impl Choice<'_> {
 /// The places of the tools that may be called: all of them, unless the choice is among some.
 pub(super) fn offered<'r>(request: &'r Request<'_>) -> impl Iterator<Item = usize> + use<'r> {
     let among = match &request.tool_choice {
-        Some(ToolChoice::Among { names, .. }) => Some(names.as_slice()),
+        Some(ToolChoice::Among { names, .. }) => Some(names.iter().map(|name| &**name).collect::<HashSet<_>>()),
         _ => None,
     };
-    let is_offered = move |kind: &ToolKind<'_>| match (kind, among) {
-        (ToolKind::Function { name, .. }, Some(names)) => names.contains(name),
+    let is_offered = move |kind: &ToolKind<'_>| match (kind, &among) {
+        (ToolKind::Function { name, .. }, Some(names)) => names.contains(&**name),
         _ => true,
     };
     request.tools.iter().enumerate().filter(move |(_, tool)| is_offered(&tool.kind)).map(|(at, _)| at)

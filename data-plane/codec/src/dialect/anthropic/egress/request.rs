@@ -1,5 +1,7 @@
 //! A request as Anthropic takes it. Everything is written, noted as a loss, or refused.
 
+use std::collections::HashMap;
+
 use super::plan::{Choice, Mode, Plan, Thinking, offered, root_type};
 use super::shape::{self, Shape};
 use super::turns::Talk;
@@ -64,11 +66,12 @@ fn tools(
     let is_strict = |tool: &Tool<'_>| matches!(tool.kind, ToolKind::Function { strict: Some(true), .. });
     let takes_strict = !quirks::forces_tool(wanted.quirks)
         && offered(request).filter(|at| request.tools.get(*at).is_some_and(is_strict)).count() <= STRICT_TOOLS;
+    let kept = all_kept(request);
     out.key("tools");
     out.begin_array();
     for (at, tool) in offered(request).filter_map(|at| Some((at, request.tools.get(at)?))) {
         match plan.is_own {
-            true => write_own(tool, kept(request, &tool_path(at)), out),
+            true => write_own(tool, kept.get(&*tool_path(at)).copied(), out),
             false => write_tool(tool, takes_strict, out, losses)?,
         }
     }
@@ -275,12 +278,16 @@ fn extras(request: &Request<'_>, out: &mut Writer, losses: &mut Losses) {
     }
 }
 
-/// What was kept of the block, tool or message at this place.
-pub(super) fn kept<'a>(request: &Request<'a>, path: &str) -> Option<Value<'a>> {
-    request.extra.iter().find(|extra| extra.name == path).map(|extra| extra.value)
+/// What was kept of blocks, tools and messages, by their places.
+pub(super) fn all_kept<'r, 'a>(request: &'r Request<'a>) -> HashMap<&'r str, Value<'a>> {
+    let mut kept = HashMap::with_capacity(request.extra.len());
+    for extra in &request.extra {
+        kept.entry(&*extra.name).or_insert(extra.value);
+    }
+    kept
 }
 
 /// Whether a top-level field is written back as it was.
 fn is_kept(request: &Request<'_>, name: &str) -> bool {
-    request.from == crate::dialect::anthropic::ID && kept(request, name).is_some()
+    request.from == crate::dialect::anthropic::ID && request.extra.iter().any(|extra| extra.name == name)
 }

@@ -2,9 +2,10 @@
 //! text. A request of this very dialect keeps its own order.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use super::part::{self, Said};
-use super::request::kept;
+use super::request::all_kept;
 use super::shape::Shape;
 use crate::bridge::RequestEdits;
 use crate::dialect::anthropic::ingress::{SYSTEM, part_path};
@@ -29,6 +30,8 @@ pub(super) struct Talk<'r, 'a> {
     is_own: bool,
     system: Vec<Said<'r, 'a>>,
     messages: Vec<Message<'r, 'a>>,
+    /// What was kept of the places of a request of this very dialect.
+    kept: HashMap<&'r str, Value<'a>>,
 }
 
 /// A tool of which there are results only.
@@ -49,7 +52,8 @@ impl<'r, 'a> Talk<'r, 'a> {
         losses: &mut Losses,
     ) -> Result<Talk<'r, 'a>, BodyFault> {
         let is_own = request.from == ID;
-        let mut talk = Talk { request, is_own, system: Vec::new(), messages: Vec::new() };
+        let kept = if is_own { all_kept(request) } else { HashMap::new() };
+        let mut talk = Talk { request, is_own, system: Vec::new(), messages: Vec::new(), kept };
         let mut rest = request.turns.as_slice();
         while let Some((turn, behind)) = rest.split_first() {
             rest = behind;
@@ -86,9 +90,10 @@ impl<'r, 'a> Talk<'r, 'a> {
         losses: &mut Losses,
     ) {
         let is_system = |turn: &&Turn<'_>| matches!(turn.role, Role::System | Role::Developer);
-        let is_answered = behind.iter().find(|turn| !is_system(turn)).is_none_or(|next| next.role == Role::Assistant);
+        let is_answered =
+            || behind.iter().find(|turn| !is_system(turn)).is_none_or(|next| next.role == Role::Assistant);
         let is_behind_user = self.messages.last().is_some_and(|last| last.role != "assistant");
-        let can_stay = quirks::takes_system_turns(wanted.quirks) && is_answered && is_behind_user;
+        let can_stay = quirks::takes_system_turns(wanted.quirks) && is_behind_user && is_answered();
         if (self.is_own && turn.at != SYSTEM) || (can_stay && !self.is_own) {
             return self.add("system", turn.at, parts);
         }
@@ -137,14 +142,14 @@ impl<'r, 'a> Talk<'r, 'a> {
 
     /// The names of all calls, and of results whose calls are not there, each once.
     fn called(&self) -> Vec<&str> {
-        let mut called = Vec::new();
+        let (mut called, mut known) = (Vec::new(), HashSet::new());
         for said in self.messages.iter().flat_map(|message| &message.parts) {
             let name = match &said.part.body {
                 PartBody::ToolCall { name, .. } => &**name,
                 PartBody::ToolResult { name, .. } if called.is_empty() => name.as_deref().unwrap_or(NAMELESS),
                 _ => continue,
             };
-            if !called.contains(&name) {
+            if known.insert(name) {
                 called.push(name);
             }
         }
@@ -194,7 +199,7 @@ impl<'r, 'a> Talk<'r, 'a> {
             out.end_array();
             if self.may_have_kept() {
                 let path = format!("messages[{}]", message.turn);
-                part::rest(kept(self.request, &path), &["role", "content"], out);
+                part::rest(self.kept.get(&*path).copied(), &["role", "content"], out);
             }
             out.end_object();
         }
@@ -202,12 +207,12 @@ impl<'r, 'a> Talk<'r, 'a> {
     }
 
     fn may_have_kept(&self) -> bool {
-        self.is_own && !self.request.extra.is_empty()
+        !self.kept.is_empty()
     }
 
     fn write_part(&self, said: &Said<'r, 'a>, out: &mut Writer) {
         let path = self.may_have_kept().then(|| part_path(said.turn, said.at));
-        let find = |path: &str| -> Option<Value<'a>> { kept(self.request, path) };
+        let find = |path: &str| -> Option<Value<'a>> { self.kept.get(path).copied() };
         part::write(said.part, self.is_own, path.as_deref(), &find, out);
     }
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod any;
+mod bounds;
 #[allow(dead_code, reason = "shared with the tests from outside, which use more of it")]
 use crate::fixtures;
 mod losses;

@@ -59,6 +59,7 @@ fn client(stream: &[u8]) -> Value {
             "content_block_start" => {
                 let content = message["content"].as_array_mut().unwrap();
                 assert_eq!(content.len(), index, "blocks count up from 0");
+                assert!(open.is_empty(), "a block within a block");
                 content.push(data["content_block"].clone());
                 inputs.push(String::new());
                 open.push(index);
@@ -436,6 +437,53 @@ fn t24_t38_events_of_other_dialects_become_blocks_in_their_order() {
         {"type":"tool_use","id":id,"name":"f","input":{"a":1}}, {"type":"tool_use","id":"call_2","name":"f","input":{"b":2}}])
     );
     assert_eq!((&seen["usage"]["input_tokens"], &seen["usage"]["cache_read_input_tokens"]), (&json!(5), &json!(6)));
+}
+
+#[test]
+fn t38_calls_side_by_side_are_told_one_after_the_other() {
+    let mut out = Vec::new();
+    let mut encoder = Ingress.stream(&answer_edits());
+    let mut tell = |event: Event<'_>| {
+        let before = out.len();
+        encoder.event(&event, &mut out);
+        String::from_utf8(out[before..].to_vec()).unwrap()
+    };
+    tell(begin());
+    for part in [0, 1, 2] {
+        let told = tell(start(part, a_call(["c_0", "c_1", "c_2"][part as usize], None)));
+        assert_eq!(told.is_empty(), part > 0, "the first is told at once");
+    }
+    assert!(tell(piece(0, Piece::Arguments("{\"a\":".into()))).contains("\"index\":0"));
+    for part in [2, 1] {
+        assert_eq!(tell(piece(part, Piece::Arguments(format!("{{\"a\":{part}}}").into()))), "");
+    }
+    assert_eq!(tell(end(1)), "");
+    tell(piece(0, Piece::Arguments("0}".into())));
+    let rest = tell(end(0));
+    assert!(rest.contains("c_1") && rest.contains("c_2"), "whoever waited is told: {rest}");
+    assert!(tell(piece(2, Piece::Arguments(" ".into()))).contains("\"index\":2"), "and the last goes on at once");
+    tell(finish(Finish::ToolCalls));
+    encoder.finish(&mut out);
+    let calls =
+        |seen: &Value| seen["content"].as_array().unwrap().iter().map(|call| call["input"]["a"].clone()).collect();
+    let inputs: Vec<Value> = calls(&client(&out));
+    assert_eq!(inputs, [json!(0), json!(1), json!(2)]);
+}
+
+#[test]
+fn calls_that_wait_for_too_long_are_told_all_the_same() {
+    let mut encoder = Ingress.stream(&answer_edits());
+    let mut out = Vec::new();
+    for event in [begin(), start(0, a_call("c_0", None)), start(1, a_call("c_1", None))] {
+        encoder.event(&event, &mut out);
+    }
+    let mebibyte = "x".repeat(1024 * 1024);
+    for _ in 0..12 {
+        encoder.event(&piece(1, Piece::Arguments(mebibyte.as_str().into())), &mut out);
+    }
+    assert!(out.len() > 8 * mebibyte.len(), "no more than so much is kept");
+    encoder.finish(&mut out);
+    assert!(out.len() > 12 * mebibyte.len(), "nothing is lost");
 }
 
 #[test]

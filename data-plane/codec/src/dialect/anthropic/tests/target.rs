@@ -510,8 +510,8 @@ fn t17_definitions_have_their_own_shape_and_other_providers_tools_are_refused() 
 #[test]
 fn t18_names_are_changed_only_where_anthropic_refuses_them() {
     let takes = Egress.takes_name();
-    assert!(takes("get_weather-2") && takes(&"x".repeat(128)));
-    assert!(!takes("a.b") && !takes("") && !takes(&"x".repeat(129)) && !takes("ö"));
+    assert!(takes("get_weather-2") && takes(&"x".repeat(64)));
+    assert!(!takes("a.b") && !takes("") && !takes(&"x".repeat(65)) && !takes("ö"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! a name each, of few letters, and no two the same. Never a place in a bucket: Bedrock would read it with our rights.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -157,7 +158,10 @@ const NAME_MOST: usize = 100;
 /// The names of a request's documents.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    used: Vec<String>,
+    /// In lowercase: Bedrock does not tell letters apart by their case.
+    used: HashSet<String>,
+    /// By a name in lowercase, the number that is tried next behind it: a request may have thousands of one name.
+    next: HashMap<String, usize>,
     /// Whether a name that was given is not written as it was.
     pub has_changed: bool,
 }
@@ -172,15 +176,18 @@ impl Names {
         let plain = stem.map(plain).unwrap_or_default();
         self.has_changed |= stem.is_some_and(|stem| stem != plain);
         let plain = if plain.is_empty() { Cow::Borrowed("document") } else { plain };
-        let is_used = |name: &str, used: &[String]| used.iter().any(|other| other.eq_ignore_ascii_case(name));
         let mut name = plain.clone().into_owned();
-        let mut number = 2;
-        while is_used(&name, &self.used) {
-            name = format!("{plain} ({number})");
-            number += 1;
+        if self.used.insert(name.to_ascii_lowercase()) {
+            return name;
         }
-        self.used.push(name.clone());
-        name
+        let number = self.next.entry(plain.to_ascii_lowercase()).or_insert(2);
+        loop {
+            name = format!("{plain} ({number})");
+            *number += 1;
+            if self.used.insert(name.to_ascii_lowercase()) {
+                return name;
+            }
+        }
     }
 }
 
@@ -254,5 +261,16 @@ mod tests {
             assert_eq!(names.make(given), made);
         }
         assert!(names.has_changed);
+    }
+
+    #[test]
+    fn thousands_of_documents_of_one_name_are_named_at_once() {
+        let mut names = Names::default();
+        let most = 65_536;
+        // Half of the numbers are taken by names that were given so.
+        let given: Vec<String> = (2..most / 2).map(|number| format!("A ({number}).pdf")).collect();
+        given.iter().for_each(|name| drop(names.make(Some(name))));
+        let last = (0..most / 2).map(|_| names.make(Some("a.pdf"))).last();
+        assert_eq!(last.as_deref(), Some("a (65534)"));
     }
 }

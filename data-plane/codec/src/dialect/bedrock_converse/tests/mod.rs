@@ -2,6 +2,7 @@
 //! frames are made here.
 
 mod answers;
+mod bounds;
 mod conversation;
 mod losses;
 mod odd;

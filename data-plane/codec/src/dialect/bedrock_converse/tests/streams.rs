@@ -235,6 +235,22 @@ fn t09_the_input_of_the_forced_tool_is_streamed_as_text() {
 }
 
 #[test]
+fn a_letter_that_was_cut_between_two_pieces_is_whole() {
+    let folded = finished(&[
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"\ud83d"}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"\ude00!"}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":"lone\ud83d"}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
+        ("contentBlockStart", r#"{"contentBlockIndex":2,"start":{"toolUse":{"name":"f","toolUseId":"1"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"a\":\"\ud83d"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"\ude00\"}"}}}"#),
+        ("messageStop", r#"{"stopReason":"tool_use"}"#),
+    ]);
+    assert_eq!(texts(&folded), ["😀!", "lone\u{fffd}", r#"f#1({"a":"😀"})"#]);
+}
+
+#[test]
 fn t28_citations_stand_with_the_text_they_cite_and_pictures_come_whole() {
     let folded = finished(&[
         ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"citation":{"title":"t"}}}"#),

@@ -20,7 +20,7 @@ pub(super) fn write(ask: &Ask<'_, '_>, out: &mut Writer, losses: &mut Losses) ->
     // Written aside first: without a field there is no object.
     let mut fields = Writer::into(Vec::new());
     fields.begin_object();
-    limits(ask, params, &mut fields)?;
+    limits(ask, params, &mut fields, losses)?;
     sampling(ask, params, &mut fields, losses);
     format(ask, params, &mut fields, losses)?;
     if let Some(reasoning) = &params.reasoning {
@@ -38,13 +38,19 @@ pub(super) fn write(ask: &Ask<'_, '_>, out: &mut Writer, losses: &mut Losses) ->
     Ok(())
 }
 
-/// The gateway's limit where it sets one, else the client's, neither above what the endpoint gives.
-fn limit(ask: &Ask<'_, '_>) -> Option<u64> {
-    let limit = ask.wanted.token_limit.or(ask.request.params.max_output)?;
-    Some(limit.min(ask.wanted.max_output.unwrap_or(u64::MAX)))
+/// The gateway's limit where it sets one, else the client's.
+fn wished(ask: &Ask<'_, '_>) -> Option<u64> {
+    ask.wanted.token_limit.or(ask.request.params.max_output)
 }
 
-fn limits(ask: &Ask<'_, '_>, params: &Params<'_>, out: &mut Writer) -> Result<(), BodyFault> {
+/// What is wished, never above what the endpoint gives.
+fn limit(ask: &Ask<'_, '_>) -> Option<u64> {
+    Some(wished(ask)?.min(ask.wanted.max_output.unwrap_or(u64::MAX)))
+}
+
+fn limits(ask: &Ask<'_, '_>, params: &Params<'_>, out: &mut Writer, losses: &mut Losses) -> Result<(), BodyFault> {
+    // A limit that nobody asked for is none to lose.
+    losses.note_if(params.max_output.is_some() && limit(ask) != wished(ask), Loss::TokenLimit);
     out.opt_u64("maxOutputTokens", limit(ask));
     match params.choices {
         None | Some(1) => {}

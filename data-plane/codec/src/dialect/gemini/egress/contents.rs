@@ -1,6 +1,8 @@
 //! The conversation as Google wants it: system text apart, turns of one side in one content, all results of one step in
 //! one content right behind their calls, what else the user said behind that.
 
+use std::collections::HashMap;
+
 use super::ask::Ask;
 use super::part::Pen;
 use crate::error::BodyFault;
@@ -36,13 +38,17 @@ pub(super) fn write<'r, 'a>(ask: &Ask<'r, 'a>, out: &mut Writer, losses: &mut Lo
     }
     out.key("contents");
     out.begin_array();
-    let mut calls: Vec<&Part<'_>> = Vec::new();
+    let mut calls: HashMap<&str, usize> = HashMap::new();
     for content in &mut contents {
         content.results.sort_by_key(|result| place_of(&calls, result));
         content.write(&mut pen, out)?;
         if content.is_model {
             calls.clear();
-            calls.extend(content.parts.iter().filter(|part| matches!(part.body, PartBody::ToolCall { .. })));
+            for (place, part) in content.parts.iter().enumerate() {
+                if let PartBody::ToolCall { id, .. } = &part.body {
+                    calls.entry(id).or_insert(place);
+                }
+            }
         }
     }
     out.end_array();
@@ -51,10 +57,9 @@ pub(super) fn write<'r, 'a>(ask: &Ask<'r, 'a>, out: &mut Writer, losses: &mut Lo
 
 /// Where among the calls of the step before the one stands that this is the result of. Google tells results without ids
 /// apart by their order.
-fn place_of(calls: &[&Part<'_>], result: &Part<'_>) -> usize {
-    let PartBody::ToolResult { id: wanted, .. } = &result.body else { return usize::MAX };
-    let is_its = |call: &&Part<'_>| matches!(&call.body, PartBody::ToolCall { id, .. } if id == wanted);
-    calls.iter().position(is_its).unwrap_or(usize::MAX)
+fn place_of(calls: &HashMap<&str, usize>, result: &Part<'_>) -> usize {
+    let PartBody::ToolResult { id, .. } = &result.body else { return usize::MAX };
+    calls.get(&**id).copied().unwrap_or(usize::MAX)
 }
 
 /// All system text in its order, wherever it stands.
@@ -73,6 +78,8 @@ fn system<'r, 'a>(ask: &Ask<'r, 'a>, pen: &mut Pen<'_, 'r, 'a>) -> Vec<&'r Part<
 
 fn contents<'r, 'a>(ask: &Ask<'r, 'a>, pen: &mut Pen<'_, 'r, 'a>) -> Vec<Content<'r, 'a>> {
     let mut contents: Vec<Content<'r, 'a>> = Vec::new();
+    // Where the results of this step stand, and where they are to stand.
+    let (mut step, mut behind_calls) = (None::<usize>, None::<usize>);
     let turns = ask.request.turns.iter().filter(|turn| matches!(turn.role, Role::User | Role::Assistant));
     for turn in turns {
         pen.losses.note_if(turn.name.is_some(), Loss::SpeakerName);
@@ -82,17 +89,13 @@ fn contents<'r, 'a>(ask: &Ask<'r, 'a>, pen: &mut Pen<'_, 'r, 'a>) -> Vec<Content
         let results: Vec<_> = written.iter().filter(is_result).copied().collect();
         let others: Vec<_> = written.iter().filter(|part| !is_result(part)).copied().collect();
         if !results.is_empty() {
-            match contents
-                .iter_mut()
-                .rev()
-                .take_while(|content| !content.is_model)
-                .find(|content| !content.results.is_empty())
-            {
+            match step.and_then(|at| contents.get_mut(at)) {
                 Some(content) => content.results.extend(results),
                 None => {
                     // Results stand right behind their calls, before anything that the user said in between.
-                    let at = contents.iter().rposition(|content| content.is_model).map_or(contents.len(), |at| at + 1);
+                    let at = behind_calls.unwrap_or(contents.len());
                     contents.insert(at.min(contents.len()), Content { is_model: false, results, parts: Vec::new() });
+                    step = Some(at);
                 }
             }
         }
@@ -101,7 +104,12 @@ fn contents<'r, 'a>(ask: &Ask<'r, 'a>, pen: &mut Pen<'_, 'r, 'a>) -> Vec<Content
         }
         match contents.last_mut().filter(|last| last.is_model == is_model && last.results.is_empty()) {
             Some(last) => last.parts.extend(others),
-            None => contents.push(Content { is_model, results: Vec::new(), parts: others }),
+            None => {
+                contents.push(Content { is_model, results: Vec::new(), parts: others });
+                if is_model {
+                    (step, behind_calls) = (None, Some(contents.len()));
+                }
+            }
         }
     }
     contents

@@ -8,11 +8,11 @@ use domain::usage::TokenUsage;
 use super::whole::{call_id, media};
 use super::{Said, answer, said, sources};
 use crate::cross::Sink;
-use crate::dialect::DecodeEvents;
 use crate::dialect::gemini::arguments::Pieces;
 use crate::dialect::gemini::{finish, logprobs};
+use crate::dialect::{DecodeEvents, MOST_CHOICES};
 use crate::fault::UpstreamError;
-use crate::json::{Value, Writer};
+use crate::json::{Half, Value, Writer};
 use crate::model::{Event, Finish, Piece, Signature, Start};
 
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ struct Choice {
     /// The number of the part that is open, or of the next one.
     part: u32,
     open: Open,
+    /// Of the text or thought that is open.
+    half: Half,
     has_calls: bool,
     is_finished: bool,
 }
@@ -128,7 +130,11 @@ impl Events {
     }
 }
 
+/// None for a choice that nobody can have asked for.
 fn choice(choices: &mut Vec<Choice>, index: u32) -> Option<&mut Choice> {
+    if index >= MOST_CHOICES {
+        return None;
+    }
     let at = choices.iter().position(|choice| choice.index == index).unwrap_or_else(|| {
         choices.push(Choice { index, ..Choice::default() });
         choices.len() - 1
@@ -145,14 +151,14 @@ impl Choice {
                 if !matches!(self.open, Open::Text) {
                     self.start(Open::Text, Start::Text, sink);
                 }
-                self.piece(Piece::Text(text), sink);
+                self.words(value, text, sink);
                 self.sign(signature, sink);
             }
             Said::Thought(text) => {
                 if !matches!(self.open, Open::Thought) {
                     self.start(Open::Thought, thought(false), sink);
                 }
-                self.piece(Piece::Text(text), sink);
+                self.words(value, text, sink);
                 self.sign(signature, sink);
             }
             Said::Seal => {
@@ -238,6 +244,14 @@ impl Choice {
         sink.put(Event::Start { choice: self.index, part: self.part, start });
     }
 
+    /// The text of a part, behind what is kept of the piece before.
+    fn words(&mut self, part: Value<'_>, text: Cow<'_, str>, sink: &mut Sink<'_>) {
+        let text = part.get("text").and_then(|said| self.half.join(said)).unwrap_or(text);
+        if !text.is_empty() {
+            self.piece(Piece::Text(text), sink);
+        }
+    }
+
     fn piece(&self, piece: Piece<'_>, sink: &mut Sink<'_>) {
         sink.put(Event::Piece { choice: self.index, part: self.part, piece });
     }
@@ -260,7 +274,9 @@ impl Choice {
         match std::mem::take(&mut self.open) {
             Open::Nothing => return,
             Open::Call(pieces) => self.piece(Piece::Arguments(pieces.text().into()), sink),
-            Open::Text | Open::Thought => {}
+            Open::Text | Open::Thought => {
+                self.half.end().into_iter().for_each(|rest| self.piece(Piece::Text(rest), sink))
+            }
         }
         sink.put(Event::End { choice: self.index, part: self.part });
         self.part += 1;

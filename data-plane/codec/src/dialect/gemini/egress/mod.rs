@@ -29,6 +29,7 @@ pub(super) const LOSSES: &[Loss] = &[
     Loss::RepetitionPenalty,
     Loss::Seed,
     Loss::StopCount,
+    Loss::TokenLimit,
     Loss::LogitBias,
     Loss::SchemaKeywords,
     Loss::ParallelTools,

@@ -1,6 +1,7 @@
 //! The parts of a content, one by one.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use crate::dialect::gemini::{arguments, mime};
 use crate::error::BodyFault;
 use crate::json::Writer;
 use crate::loss::{Loss, Losses};
-use crate::model::{Media, Part, PartBody, Signature, Source};
+use crate::model::{Media, Part, PartBody, Request, Signature, Source};
 use crate::refusal;
 
 /// What Google documents for calls whose signature nobody has: made by another model, or lost by the client.
@@ -28,11 +29,18 @@ pub(super) struct Pen<'p, 'r, 'a> {
     pub losses: &'p mut Losses,
     /// Whether the next call needs a stand-in for its signature.
     wants_stand_in: bool,
+    /// The function that was called under an id, the last one if there are several.
+    called: HashMap<&'r str, &'r str>,
 }
 
 impl<'p, 'r, 'a> Pen<'p, 'r, 'a> {
     pub fn new(ask: &'p Ask<'r, 'a>, losses: &'p mut Losses) -> Self {
-        Pen { ask, losses, wants_stand_in: false }
+        let request: &'r Request<'a> = ask.request;
+        let calls = request.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match &part.body {
+            PartBody::ToolCall { id, name, .. } => Some((&**id, &**name)),
+            _ => None,
+        });
+        Pen { ask, losses, wants_stand_in: false, called: calls.collect() }
     }
 
     /// Whether a part is written at all; notes what is lost where it is not.
@@ -125,7 +133,7 @@ impl<'p, 'r, 'a> Pen<'p, 'r, 'a> {
     /// The result of a function. Its name is that of the call with its id.
     pub fn result(&mut self, part: &Part<'_>, out: &mut Writer) -> Result<(), BodyFault> {
         let PartBody::ToolResult { id, name, content, is_error } = &part.body else { return Ok(()) };
-        let name = name.as_deref().or_else(|| self.called(id)).unwrap_or("unknown_function");
+        let name = name.as_deref().or_else(|| self.called.get(&**id).copied()).unwrap_or("unknown_function");
         out.begin_object();
         out.key("functionResponse");
         out.begin_object();
@@ -167,15 +175,6 @@ impl<'p, 'r, 'a> Pen<'p, 'r, 'a> {
         let is_picture = media.mime.as_deref().is_some_and(|mime| RESPONSE_MEDIA.contains(&mime));
         let is_inline = matches!(media.source, Source::Inline(_));
         (self.ask.model.takes_response_parts() && is_picture && is_inline).then_some(media)
-    }
-
-    /// The function that was called under this id, the last one if there are several.
-    fn called(&self, wanted: &str) -> Option<&'r str> {
-        let parts = self.ask.request.turns.iter().rev().flat_map(|turn| turn.parts.iter().rev());
-        parts.into_iter().find_map(|part| match &part.body {
-            PartBody::ToolCall { id, name, .. } if id == wanted => Some(name.as_ref()),
-            _ => None,
-        })
     }
 
     fn media(&mut self, media: &Media<'_>, out: &mut Writer) -> Result<(), BodyFault> {

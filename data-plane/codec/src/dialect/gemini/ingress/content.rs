@@ -2,6 +2,7 @@
 //! piece. Those are put together again, or a thought would part from its signature.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
 use super::fault::{At, object, objects, text, wrong};
 use super::part;
@@ -16,6 +17,8 @@ use crate::model::{Part, PartBody, Role, Turn};
 pub(super) struct Conversation<'a, 'c> {
     system: Option<Turn<'a>>,
     turns: Vec<Turn<'a>>,
+    /// Whether the last turn is an answer whose rest may come in further contents.
+    is_open: bool,
     calls: Calls<'a>,
     pub carry: &'c Carry,
 }
@@ -23,8 +26,12 @@ pub(super) struct Conversation<'a, 'c> {
 /// Calls that wait for their responses: ids may be absent on both sides, and are made up here.
 #[derive(Default)]
 pub(super) struct Calls<'a> {
-    /// Id, name, and whether there is a response.
-    open: Vec<(Cow<'a, str>, Cow<'a, str>, bool)>,
+    /// Each call's id, and whether there is a response.
+    all: Vec<(Cow<'a, str>, bool)>,
+    /// The place of the first call of an id.
+    by_id: HashMap<Cow<'a, str>, usize>,
+    /// The places of the calls of a name that may have no response yet, in their order.
+    open: HashMap<Cow<'a, str>, VecDeque<usize>>,
     made: usize,
 }
 
@@ -32,24 +39,35 @@ impl<'a> Calls<'a> {
     /// A call, and its id.
     pub fn call(&mut self, id: Option<Cow<'a, str>>, name: &Cow<'a, str>) -> Cow<'a, str> {
         let id = id.unwrap_or_else(|| self.make());
-        self.open.push((id.clone(), name.clone(), false));
+        let place = self.all.len();
+        self.all.push((id.clone(), false));
+        self.by_id.entry(id.clone()).or_insert(place);
+        self.open.entry(name.clone()).or_default().push_back(place);
         id
     }
 
     /// The id of a response: of the first call of this name that has none, where the client gives no id.
     pub fn response(&mut self, id: Option<Cow<'a, str>>, name: &str) -> Cow<'a, str> {
-        let found = match &id {
-            Some(id) => self.open.iter_mut().find(|(known, _, _)| known == id),
-            None => self.open.iter_mut().find(|(_, known, is_answered)| !is_answered && known == name),
+        let place = match &id {
+            Some(id) => self.by_id.get(id).copied(),
+            None => self.first_open(name),
         };
-        match (found, id) {
-            (Some((known, _, is_answered)), _) => {
+        match (place.and_then(|place| self.all.get_mut(place)), id) {
+            (Some((known, is_answered)), _) => {
                 *is_answered = true;
                 known.clone()
             }
             (None, Some(id)) => id,
             (None, None) => self.make(),
         }
+    }
+
+    /// The place of the first call of this name that has no response.
+    fn first_open(&mut self, name: &str) -> Option<usize> {
+        let open = self.open.get_mut(name)?;
+        let all = &self.all;
+        let is_open = |place: &usize| all.get(*place).is_some_and(|(_, is_answered)| !is_answered);
+        std::iter::from_fn(|| open.pop_front()).find(is_open)
     }
 
     /// The same conversation always gets the same ids, and a longer one begins with the same.
@@ -61,7 +79,7 @@ impl<'a> Calls<'a> {
 
 impl<'a, 'c> Conversation<'a, 'c> {
     pub fn new(carry: &'c Carry) -> Conversation<'a, 'c> {
-        Conversation { system: None, turns: Vec::new(), calls: Calls::default(), carry }
+        Conversation { system: None, turns: Vec::new(), is_open: false, calls: Calls::default(), carry }
     }
 
     /// System text; an empty one says nothing.
@@ -88,13 +106,12 @@ impl<'a, 'c> Conversation<'a, 'c> {
             },
         };
         let parts = self.parts(content, at)?;
-        match self.turns.last_mut().filter(|last| role == Role::Assistant && goes_on(last, &parts)) {
+        let may_go_on = role == Role::Assistant && parts.iter().all(is_piece);
+        match self.turns.last_mut().filter(|_| self.is_open && may_go_on) {
             Some(last) => last.parts.extend(parts),
             None => self.turns.push(Turn { at: place, role, parts, name: None }),
         }
-        if let Some(turn) = self.turns.last_mut().filter(|turn| turn.role == Role::Assistant) {
-            join(&mut turn.parts);
-        }
+        self.is_open = may_go_on;
         Ok(())
     }
 
@@ -109,17 +126,17 @@ impl<'a, 'c> Conversation<'a, 'c> {
     }
 
     /// System text first, as it is said. An answer of nothing is no turn.
-    pub fn turns(self) -> Vec<Turn<'a>> {
+    pub fn turns(mut self) -> Vec<Turn<'a>> {
+        let answers = self.turns.iter_mut().filter(|turn| turn.role == Role::Assistant);
+        answers.for_each(|turn| join(&mut turn.parts));
         let is_turn = |turn: &Turn<'_>| turn.role != Role::Assistant || !turn.parts.is_empty();
         self.system.into_iter().chain(self.turns.into_iter().filter(is_turn)).collect()
     }
 }
 
-/// Whether these parts are the rest of an answer that the turn before began.
-fn goes_on(last: &Turn<'_>, parts: &[Part<'_>]) -> bool {
-    let is_piece =
-        |part: &Part<'_>| matches!(part.body, PartBody::Text { .. } | PartBody::Thought(_) | PartBody::ToolCall { .. });
-    last.role == Role::Assistant && parts.iter().all(is_piece) && last.parts.iter().all(is_piece)
+/// Whether an answer that consists of such parts may come in several contents.
+fn is_piece(part: &Part<'_>) -> bool {
+    matches!(part.body, PartBody::Text { .. } | PartBody::Thought(_) | PartBody::ToolCall { .. })
 }
 
 /// Puts pieces of one text, and of one thought, together. A signature ends what it stands on. The last piece of a stream

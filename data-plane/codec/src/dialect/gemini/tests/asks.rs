@@ -138,12 +138,19 @@ fn t05_the_limit_is_the_gateways_or_the_clients_and_never_above_the_models() {
         let mut request = request(vec![say(Role::User, "hi")]);
         request.params.max_output = client;
         let edits = RequestEdits { token_limit: gateway, max_output: most, ..base };
-        asked(&request, &edits).unwrap().0["generationConfig"]["maxOutputTokens"].clone()
+        let (body, losses) = asked(&request, &edits).unwrap();
+        (body["generationConfig"]["maxOutputTokens"].clone(), losses.to_string())
     };
-    assert_eq!(limit(None, None, Some(100)), Json::Null);
-    assert_eq!(limit(Some(7), None, None), 7);
-    assert_eq!(limit(Some(7), Some(5), None), 5);
-    assert_eq!(limit(Some(7000), None, Some(100)), 100);
+    let silent = |limit: Json| (limit, String::new());
+    let lowered = |limit: u64| (json!(limit), "token_limit".to_owned());
+    assert_eq!(limit(None, None, Some(100)), silent(Json::Null));
+    assert_eq!(limit(Some(7), None, None), silent(json!(7)));
+    assert_eq!(limit(Some(7), Some(5), None), silent(json!(5)));
+    assert_eq!(limit(Some(100), None, Some(100)), silent(json!(100)));
+    assert_eq!(limit(None, Some(500), Some(100)), silent(json!(100)));
+    // The client's limit is not lowered in silence.
+    assert_eq!(limit(Some(7000), None, Some(100)), lowered(100));
+    assert_eq!(limit(Some(7000), Some(5000), Some(100)), lowered(100));
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn every_listed_loss_of_a_request_can_happen_and_no_other() {
     let mut lost = Losses::default();
     let mut lossy = lossy();
     let edits = wanted("gemini-2.5-flash", &["schema-subset"], &carry);
-    lost = lost.and(asked(&lossy, &edits).unwrap().1);
+    lossy.params.max_output = Some(200);
+    lost = lost.and(asked(&lossy, &RequestEdits { max_output: Some(100), ..edits }).unwrap().1);
     for (model, reasoning) in [
         ("gemini-3.1-pro", Reasoning { effort: Some(Effort::Max), ..Reasoning::default() }),
         ("gemini-3.1-pro", Reasoning { enabled: Some(false), ..Reasoning::default() }),

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asks;
+mod bounds;
 mod losses;
 mod odd;
 mod reads;

@@ -460,7 +460,7 @@ fn odd_frames_pass_or_are_counted() {
     );
     let (out, _, _) = run(same(Framing::Array), stream.as_bytes(), 11);
     assert_eq!(json(&out).as_array().unwrap().len(), 3);
-    let huge = format!("data: {{\"x\":\"{}\"}}\r\n\r\n", "a".repeat(1 << 21));
+    let huge = format!("data: {{\"x\":\"{}\"}}\r\n\r\n", "a".repeat(17 << 20));
     let (out, end, _) = run(same(Framing::Events), huge.as_bytes(), 65_536);
     assert!(out.is_empty() && end == StreamEnd::Oversized);
 }

@@ -1,6 +1,8 @@
 //! Keeps the calls of one choice apart, which come in pieces. Most providers finish one before they begin the next; that is
 //! told from the arguments themselves, so that a call ends as soon as it is known to, and one that goes on later can.
 
+use crate::json::Half;
+
 /// Where in a JSON text its writer is.
 #[derive(Debug, Default)]
 pub(super) struct Balance {
@@ -50,6 +52,7 @@ pub(super) struct Call {
     pub part: u32,
     pub is_open: bool,
     pub balance: Balance,
+    pub half: Half,
 }
 
 /// The calls of one choice so far.
@@ -106,7 +109,7 @@ impl Calls {
 
     /// The number for a call that came without one.
     pub fn next_index(&self) -> u64 {
-        self.0.iter().map(|call| call.index + 1).max().unwrap_or(0)
+        self.0.iter().map(|call| call.index.saturating_add(1)).max().unwrap_or(0)
     }
 }
 
@@ -140,7 +143,14 @@ mod tests {
     fn t24_pieces_find_their_call_however_it_is_numbered() {
         let mut calls = Calls::default();
         let mut call = |index: u64, id: &str, arguments: &str| {
-            let mut call = Call { index, id: id.to_owned(), part: 0, is_open: true, balance: Balance::default() };
+            let mut call = Call {
+                index,
+                id: id.to_owned(),
+                part: 0,
+                is_open: true,
+                balance: Balance::default(),
+                half: Half::default(),
+            };
             call.balance.feed(arguments);
             calls.push(call);
         };

@@ -8,11 +8,11 @@ use domain::usage::TokenUsage;
 use super::answer::{self, Block, Reason};
 use super::calls::{Balance, Call, Calls, Meant};
 use crate::cross::Sink;
-use crate::dialect::DecodeEvents;
 use crate::dialect::openai_chat::thoughts::{self, Entry, Whose};
 use crate::dialect::openai_chat::usage;
+use crate::dialect::{self, DecodeEvents};
 use crate::fault::{self, UpstreamError};
-use crate::json::Value;
+use crate::json::{Half, Value};
 use crate::model::{Event, Finish, Piece, Start};
 
 /// One stream of a provider.
@@ -30,6 +30,8 @@ struct Choice {
     /// The number of the next part.
     next: u32,
     open: Option<(u32, Open)>,
+    /// Of the text that is open; calls have their own.
+    half: Half,
     calls: Calls,
     has_refusal: bool,
     /// The reason to end, and whether it or anything else came in this very chunk.
@@ -196,6 +198,10 @@ impl Decoder {
             return Err(fault::decode(error.raw().as_bytes()));
         }
         let index = piece.index.and_then(answer::index).unwrap_or(0);
+        if index >= dialect::MOST_CHOICES {
+            sink.unknown();
+            return Ok(());
+        }
         let at = self.choices.iter().position(|choice| choice.index == index).unwrap_or_else(|| {
             self.choices.push(Choice { index, ..Choice::default() });
             self.choices.len() - 1
@@ -222,43 +228,37 @@ fn is_text(value: Option<Value<'_>>, text: &str) -> bool {
     value.is_some_and(|value| value.is_text(text))
 }
 
-/// A text with something in it.
-fn text<'a>(value: Option<Value<'a>>) -> Option<Cow<'a, str>> {
-    value?.string().filter(|text| !text.is_empty())
-}
-
 impl Choice {
     fn delta(&mut self, delta: Delta<'_>, id: &str, sink: &mut Sink<'_>) -> Result<(), UpstreamError> {
         let details = delta.details.filter(|details| details.items().next().is_some());
-        match (details, text(delta.reasoning)) {
+        match (details, delta.reasoning) {
             // They say the same, and the list has the signatures.
             (Some(details), _) => {
-                details.items().filter_map(|value| thoughts::entry(value, Whose::Provider)).for_each(|entry| {
-                    self.detail(entry, sink);
-                });
+                for value in details.items() {
+                    if let Some(entry) = thoughts::entry(value, Whose::Provider) {
+                        self.detail(entry, value, sink);
+                    }
+                }
             }
-            (None, Some(text)) => self.text(Open::Thought, text, sink),
+            (None, Some(text)) => self.words(Open::Thought, text, sink),
             (None, None) => {}
         }
         match delta.content {
             Some(content) if content.is_array() => content.items().for_each(|block| self.block(block, sink)),
-            content => {
-                if let Some(text) = text(content) {
-                    self.text(Open::Text, text, sink);
-                }
-            }
+            Some(content) => self.words(Open::Text, content, sink),
+            None => {}
         }
-        if let Some(text) = text(delta.refusal) {
+        if let Some(text) = delta.refusal.and_then(Value::spoken) {
             self.has_refusal = true;
-            self.text(Open::Refusal, text, sink);
+            self.words(Open::Refusal, text, sink);
         }
         for citation in delta.annotations.into_iter().flat_map(|list| list.items()) {
             let part = self.part(Open::Text, sink);
             self.piece(part, Piece::Annotation(citation.raw().into()), sink);
         }
         if let Some(audio) = delta.audio {
-            if let Some(text) = text(audio.get("transcript")) {
-                self.text(Open::Text, text, sink);
+            if let Some(text) = audio.get("transcript") {
+                self.words(Open::Text, text, sink);
             }
             if let Some(sound) = answer::sound(audio) {
                 self.whole(Start::Media(sound), sink);
@@ -281,7 +281,10 @@ impl Choice {
         match answer::read_block(block) {
             Block::Text(text) if text.is_empty() => {}
             Block::Thinking(text) if text.is_empty() => {}
-            Block::Text(text) => self.text(Open::Text, text, sink),
+            Block::Text(text) => match block.get("text") {
+                Some(text) => self.words(Open::Text, text, sink),
+                None => self.text(Open::Text, text, sink),
+            },
             Block::Thinking(text) => self.text(Open::Thought, text, sink),
             Block::Media(media) => self.whole(Start::Media(media), sink),
             Block::Other => self.whole(Start::Other { raw: block.raw().into() }, sink),
@@ -296,6 +299,15 @@ impl Choice {
     fn text(&mut self, kind: Open, text: Cow<'_, str>, sink: &mut Sink<'_>) {
         let part = self.part(kind, sink);
         self.piece(part, Piece::Text(text), sink);
+    }
+
+    /// A piece of text as the provider wrote it, if there is something in it.
+    fn words(&mut self, kind: Open, value: Value<'_>, sink: &mut Sink<'_>) {
+        let Some(value) = value.spoken() else { return };
+        let part = self.part(kind, sink);
+        if let Some(text) = self.half.join(value).filter(|text| !text.is_empty()) {
+            self.piece(part, Piece::Text(text), sink);
+        }
     }
 
     /// The part of this kind: the one that is open, or a new one.
@@ -335,15 +347,22 @@ impl Choice {
     fn close(&mut self, all: bool, sink: &mut Sink<'_>) {
         let choice = self.index;
         if let Some((part, _)) = self.open.take() {
+            if let Some(rest) = self.half.end() {
+                sink.put(Event::Piece { choice, part, piece: Piece::Text(rest) });
+            }
             sink.put(Event::End { choice, part });
         }
         for call in self.calls.iter_mut().filter(|call| call.is_open && (all || call.balance.is_whole())) {
             call.is_open = false;
+            if let Some(rest) = call.half.end() {
+                sink.put(Event::Piece { choice, part: call.part, piece: Piece::Arguments(rest) });
+            }
             sink.put(Event::End { choice, part: call.part });
         }
     }
 
-    fn detail(&mut self, entry: Entry<'_>, sink: &mut Sink<'_>) {
+    /// An entry, with the value it was read from.
+    fn detail(&mut self, entry: Entry<'_>, value: Value<'_>, sink: &mut Sink<'_>) {
         let before = match self.open {
             Some((part, Open::Detail(index, kind))) => Some((part, (index, kind))),
             _ => None,
@@ -363,7 +382,12 @@ impl Choice {
                 part
             }
         };
-        if let Some(text) = entry.text {
+        let said = match entry.kind {
+            thoughts::Kind::Text => value.get("text"),
+            thoughts::Kind::Summary => value.get("summary"),
+            thoughts::Kind::Encrypted => None,
+        };
+        if let Some(text) = said.and_then(|said| self.half.join(said)).filter(|text| !text.is_empty()) {
             self.piece(part, Piece::Text(text), sink);
         }
         if let Some(signature) = entry.signature {
@@ -393,7 +417,10 @@ impl Choice {
         let name = function.str("name").unwrap_or_default();
         let place = match self.calls.meant(index, id, &name) {
             Meant::More(place) => place,
-            Meant::New => self.begin_call(index, id, name, answer, sink),
+            Meant::New => {
+                dialect::check_parts(self.calls.len() + 1)?;
+                self.begin_call(index, id, name, answer, sink)
+            }
         };
         let arguments = answer::piece_of_arguments(function);
         // Groq writes that there are none as `null`; later on it is a piece of what was begun.
@@ -406,9 +433,12 @@ impl Choice {
                 ..UpstreamError::default()
             });
         }
+        let piece = function.get("arguments").and_then(|piece| call.half.join(piece));
+        let (arguments, part) = (piece.unwrap_or(arguments), call.part);
         call.balance.feed(&arguments);
-        let part = call.part;
-        self.piece(part, Piece::Arguments(arguments), sink);
+        if !arguments.is_empty() {
+            self.piece(part, Piece::Arguments(arguments), sink);
+        }
         Ok(())
     }
 
@@ -434,7 +464,14 @@ impl Choice {
             start: Start::ToolCall { id: given, name, signature: None },
         });
         let index = index.unwrap_or_else(|| self.calls.next_index());
-        self.calls.push(Call { index, id: id.to_owned(), part, is_open: true, balance: Balance::default() });
+        self.calls.push(Call {
+            index,
+            id: id.to_owned(),
+            part,
+            is_open: true,
+            balance: Balance::default(),
+            half: Half::default(),
+        });
         self.calls.len() - 1
     }
 

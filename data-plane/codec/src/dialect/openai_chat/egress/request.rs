@@ -1,6 +1,8 @@
 //! Writes a request. Everything is said, or noted as a loss, or refused where leaving it out would change what the answer
 //! means.
 
+use std::collections::HashSet;
+
 use super::{content, messages};
 use crate::bridge::RequestEdits;
 use crate::dialect::Quirks;
@@ -187,11 +189,13 @@ impl RequestWriter<'_, '_> {
     fn tools(&mut self) -> Result<(), BodyFault> {
         let request = self.request;
         let narrowed = match &request.tool_choice {
-            Some(ToolChoice::Among { names, .. }) if quirks::has_no_allowed_tools(self.quirks) => Some(names),
+            Some(ToolChoice::Among { names, .. }) if quirks::has_no_allowed_tools(self.quirks) => {
+                Some(names.iter().map(|name| &**name).collect::<HashSet<_>>())
+            }
             _ => None,
         };
-        let is_offered = |kind: &ToolKind<'_>| match (kind, narrowed) {
-            (ToolKind::Function { name, .. }, Some(names)) => names.contains(name),
+        let is_offered = |kind: &ToolKind<'_>| match (kind, &narrowed) {
+            (ToolKind::Function { name, .. }, Some(names)) => names.contains(&**name),
             _ => true,
         };
         let mut tools = request.tools.iter().filter(|tool| is_offered(&tool.kind)).peekable();

@@ -95,9 +95,12 @@ pub(super) fn logprobs_object(list: Value<'_>) -> Option<Cow<'static, str>> {
 /// Those of two texts, one behind the other. Both were written by [`logprobs_object`].
 fn joined_logprobs<'a>(before: Option<Cow<'a, str>>, more: Cow<'a, str>) -> Cow<'a, str> {
     let Some(before) = before else { return more };
-    let first = before.strip_suffix(r#"],"refusal":null}"#).unwrap_or_default();
-    let rest = more.strip_prefix(r#"{"content":["#).unwrap_or_default();
-    Cow::Owned(format!("{first},{rest}"))
+    // An answer may have thousands of texts: one string grows.
+    let mut joined = before.into_owned();
+    joined.truncate(joined.strip_suffix(r#"],"refusal":null}"#).map_or(0, str::len));
+    joined.push(',');
+    joined.push_str(more.strip_prefix(r#"{"content":["#).unwrap_or_default());
+    Cow::Owned(joined)
 }
 
 /// A thought; none where the item says nothing and has nothing sealed in it.

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 use super::answer;
 use crate::cross::Sink;
-use crate::dialect::DecodeEvents;
 use crate::dialect::openai_responses::{item, same, seal, usage};
+use crate::dialect::{self, DecodeEvents};
 use crate::fault::UpstreamError;
-use crate::json::Value;
+use crate::json::{Half, Value};
 use crate::model::{Event, Part, PartBody, Piece, Start};
 
 /// Reads one stream.
@@ -40,6 +40,7 @@ struct Open {
     /// Whether anything was said before.
     has_said: bool,
     annotations: usize,
+    half: Half,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Events {
             other if is_known(other) => {}
             _ => sink.unknown(),
         }
-        Ok(())
+        dialect::check_parts(self.open.len())
     }
 
     fn begin(&mut self, response: Option<Value<'_>>, sink: &mut Sink<'_>) {
@@ -161,7 +162,16 @@ impl Events {
         self.has_refusal |= kind == Kind::Refusal;
         sink.put(Event::Start { choice: 0, part, start });
         let Place { item, inner } = place;
-        self.open.push(Open { kind, item, inner, part, bytes: 0, has_said: false, annotations: 0 });
+        self.open.push(Open {
+            kind,
+            item,
+            inner,
+            part,
+            bytes: 0,
+            has_said: false,
+            annotations: 0,
+            half: Half::default(),
+        });
     }
 
     fn next_part(&mut self, item: u64) -> u32 {
@@ -176,9 +186,13 @@ impl Events {
     }
 
     fn end_where(&mut self, ends: impl Fn(&Open) -> bool, sink: &mut Sink<'_>) {
-        self.open.retain(|open| {
+        self.open.retain_mut(|open| {
             let ends = ends(open);
             if ends {
+                if let Some(rest) = open.half.end() {
+                    let rest = if open.kind == Kind::Call { Piece::Arguments(rest) } else { Piece::Text(rest) };
+                    sink.put(piece(open.part, rest));
+                }
                 sink.put(Event::End { choice: 0, part: open.part });
             }
             !ends
@@ -186,26 +200,29 @@ impl Events {
     }
 
     /// A piece of text, for the part it belongs to, which may not have been begun.
-    fn said(&mut self, kind: Kind, place: Place, data: Value<'_>, text: Cow<'_, str>, sink: &mut Sink<'_>) {
-        if text.is_empty() {
-            return;
-        }
+    fn said(&mut self, kind: Kind, place: Place, data: Value<'_>, text: Option<Value<'_>>, sink: &mut Sink<'_>) {
+        let Some(text) = text.and_then(Value::spoken) else { return };
         if self.find(kind, place).is_none() {
             self.start(kind, place, start_of(kind, data), sink);
         }
         let Some(open) = self.find(kind, place) else { return };
         let is_elsewhere = open.inner != place.inner || open.kind != kind;
         if is_elsewhere && open.has_said {
+            if let Some(rest) = open.half.end() {
+                sink.put(piece(open.part, Piece::Text(rest)));
+            }
             sink.put(piece(open.part, Piece::Text(answer::BETWEEN.into())));
             open.bytes = 0;
         }
         (open.inner, open.kind, open.has_said) = (place.inner, kind, true);
-        open.bytes += text.len();
-        sink.put(piece(open.part, Piece::Text(text)));
+        open.bytes += text.span().len();
+        if let Some(text) = open.half.join(text).filter(|text| !text.is_empty()) {
+            sink.put(piece(open.part, Piece::Text(text)));
+        }
     }
 
     fn delta(&mut self, kind: Kind, place: Place, data: Value<'_>, sink: &mut Sink<'_>) {
-        self.said(kind, place, data, data.str("delta").unwrap_or_default(), sink);
+        self.said(kind, place, data, data.get("delta"), sink);
     }
 
     fn text_delta(&mut self, data: Value<'_>, sink: &mut Sink<'_>) {
@@ -232,7 +249,7 @@ impl Events {
             None => self.has_seen(place.item),
         };
         if !is_said {
-            self.said(kind, place, data, data.str(name).unwrap_or_default(), sink);
+            self.said(kind, place, data, data.get(name), sink);
         }
     }
 
@@ -260,7 +277,7 @@ impl Events {
         let Some(open) = self.find(kind, place) else { return };
         let (number, bytes, seen) = (open.part, open.bytes, open.annotations);
         if bytes == 0 {
-            self.said(kind, place, data, part.str(name).unwrap_or_default(), sink);
+            self.said(kind, place, data, part.get(name), sink);
         }
         for more in answer::annotations(part).into_iter().flat_map(|list| list.items()).skip(seen) {
             sink.put(piece(number, Piece::Annotation(more.raw().into())));
@@ -279,12 +296,12 @@ impl Events {
     }
 
     fn arguments(&mut self, data: Value<'_>, sink: &mut Sink<'_>) {
-        let delta = data.str("delta").unwrap_or_default();
-        let Some(open) = self.find(Kind::Call, Place::of(data, "output_index")).filter(|_| !delta.is_empty()) else {
-            return;
-        };
-        open.bytes += delta.len();
-        sink.put(piece(open.part, Piece::Arguments(delta)));
+        let Some(delta) = data.get("delta").and_then(Value::spoken) else { return };
+        let Some(open) = self.find(Kind::Call, Place::of(data, "output_index")) else { return };
+        open.bytes += delta.span().len();
+        if let Some(delta) = open.half.join(delta).filter(|delta| !delta.is_empty()) {
+            sink.put(piece(open.part, Piece::Arguments(delta)));
+        }
     }
 
     fn item_done(&mut self, data: Value<'_>, sink: &mut Sink<'_>) {

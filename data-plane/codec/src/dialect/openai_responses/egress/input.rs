@@ -254,7 +254,8 @@ impl Items<'_> {
             (_, Source::Text(text)) => text_part(Role::User, text, None, self.out),
             (MediaKind::Image, source) => image(media, source, self.out),
             (MediaKind::File, source) => file(media, source, self.out),
-            (MediaKind::Audio, Source::Inline(data)) => audio(media, data, self.out),
+            // The API hears nothing. A client of its own that writes this form may know of a provider that does.
+            (MediaKind::Audio, Source::Inline(data)) if self.is_own => audio(media, data, self.out),
             _ => return Err(cannot(media, place)),
         }
         Ok(())

@@ -207,10 +207,11 @@ fn among<'a>(choice: &Object<'a, '_>) -> Result<Option<ToolChoice<'a>>, BodyFaul
 
 /// What no other dialect can say, and what says nothing beyond what everybody does anyway.
 fn extra<'a>(body: &Object<'a, '_>, request: &mut Request<'a>) -> Result<(), BodyFault> {
+    let includes_more = include(body, request)?;
     for (name, value) in body.value.fields().filter(|(_, value)| !value.is_null()) {
         let keeps = match &*name {
             name if READ.contains(&name) || fields::is_known(name) => false,
-            "include" => include(body, request)?,
+            "include" => includes_more,
             "truncation" => !value.is_text("disabled"),
             // Padding against eavesdroppers, which only OpenAI sends.
             "stream_options" => value.fields().any(|(name, _)| name != "include_obfuscation"),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::echo;
+use super::{annotation, echo};
 use crate::bridge::AnswerEdits;
 use crate::carry::{Carry, MARK};
 use crate::dialect::openai_chat;
@@ -223,17 +223,19 @@ impl Output<'_> {
     fn items(&mut self, choice: &Choice<'_>, out: &mut Writer, losses: &mut Losses) {
         let mut logprobs = choice.logprobs.as_deref();
         let mut parts = choice.parts.as_slice();
+        // How many parts stand behind the last one that becomes an item.
+        let behind_last = choice.parts.iter().rev().take_while(|part| !is_item(part)).count();
         while let Some((first, rest)) = parts.split_first() {
             // What follows each other in words is one message.
             let words = parts.iter().take_while(|part| is_words(part)).count();
             if words > 0 {
                 let (message, behind) = parts.split_at(words);
                 parts = behind;
-                self.message(message, &mut logprobs, !has_item(behind), out, losses);
+                self.message(message, &mut logprobs, behind.len() <= behind_last, out, losses);
                 continue;
             }
             parts = rest;
-            self.item(first, !has_item(rest), out, losses);
+            self.item(first, rest.len() <= behind_last, out, losses);
         }
         losses.note_if(logprobs.is_some(), Loss::AnswerLogprobs);
     }
@@ -257,8 +259,12 @@ impl Output<'_> {
             match &part.body {
                 PartBody::Refusal(text) => refusal(out, text),
                 PartBody::Text { text, annotations } => {
-                    losses.note_if(annotations.is_some(), Loss::Annotations);
-                    output_text(out, text, logprobs_list(logprobs.take()).as_deref());
+                    let cite = |out: &mut Writer| {
+                        let Some(list) = annotations else { return };
+                        let is_told = annotation::write_all(out, list, annotation::letters(text));
+                        losses.note_if(!is_told, Loss::Annotations);
+                    };
+                    output_text(out, text, cite, logprobs_list(logprobs.take()).as_deref());
                 }
                 _ => {}
             }
@@ -295,13 +301,13 @@ fn is_words(part: &Part<'_>) -> bool {
     matches!(part.body, PartBody::Text { .. } | PartBody::Refusal(_))
 }
 
-/// Whether there is a part among these that becomes an item.
-fn has_item(parts: &[Part<'_>]) -> bool {
-    parts.iter().any(|part| match &part.body {
+/// Whether a part becomes an item.
+fn is_item(part: &Part<'_>) -> bool {
+    match &part.body {
         PartBody::Media(media) => picture(media).is_some(),
         PartBody::Other { .. } | PartBody::ToolResult { .. } => false,
         _ => true,
-    })
+    }
 }
 
 /// The data of a picture that can stand in an output.
@@ -330,11 +336,15 @@ pub(super) fn message_head(out: &mut Writer, id: &str, status: &str) {
     out.field_str("role", "assistant");
 }
 
-pub(super) fn output_text(out: &mut Writer, text: &str, logprobs: Option<&str>) {
+/// `cite` writes what stands in the list of citations.
+pub(super) fn output_text(out: &mut Writer, text: &str, cite: impl FnOnce(&mut Writer), logprobs: Option<&str>) {
     out.begin_object();
     out.field_str("type", "output_text");
     out.field_str("text", text);
-    out.field_raw("annotations", "[]");
+    out.key("annotations");
+    out.begin_array();
+    cite(out);
+    out.end_array();
     out.field_raw("logprobs", logprobs.unwrap_or("[]"));
     out.end_object();
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use domain::usage::TokenUsage;
 
+use super::annotation;
 use super::encode::{self, Shell, Status};
 use super::open::{self, Body, Message, Open, Words, at, event};
 use crate::bridge::AnswerEdits;
@@ -16,9 +17,15 @@ use crate::json::Writer;
 use crate::model::{Event, Finish, Piece, Signature, Start};
 use crate::receipt::Receipt;
 
-/// Most bytes of an answer that are held for repetition: more than any model writes in one. What comes beyond still goes out
-/// as it comes; at the end its item is repeated as far as it was held, and called incomplete.
+/// Most bytes of an answer that are held for repetition, as they are written at the end: more than any model writes in one.
+/// What comes beyond still goes out as it comes; at the end its item is repeated as far as it was held, and called
+/// incomplete. An item that begins when there is no room is not repeated in the last event; of those, only the names of
+/// the calls that are open are held.
 const HELD_MOST: usize = 8 * 1024 * 1024;
+/// What an item takes beside what is said in it: its ids, the names of its fields, and its place in lists.
+const ITEM: usize = 384;
+/// The same for a part of a message.
+const PART: usize = 128;
 
 /// Writes one stream.
 #[derive(Debug)]
@@ -108,18 +115,21 @@ impl Events {
         if !self.open.last().is_some_and(is_open) {
             self.item(part, item::MESSAGE, Body::Message(Message::default()), out);
         }
-        let sequence = self.next();
-        let Some(Open { body: Body::Message(message), id, place, part: now, .. }) = self.open.last_mut() else {
+        let is_full = self.open.last().is_some_and(|open| open.is_over);
+        let (fits, sequence) = (!is_full && self.hold(PART), self.next());
+        let Some(Open { body: Body::Message(message), id, place, part: now, is_over, .. }) = self.open.last_mut()
+        else {
             return;
         };
         *now = part;
-        message.words = Some(words);
+        *is_over |= !fits;
+        (message.words, message.is_held) = (Some(words), fits);
         event(out, "response.content_part.added", sequence, |out| {
             at(out, id, *place);
             out.field_u64("content_index", message.index());
             out.key("part");
             match words {
-                Words::Text => encode::output_text(out, "", None),
+                Words::Text => encode::output_text(out, "", |_| {}, None),
                 Words::Refusal => encode::refusal(out, ""),
             }
         });
@@ -130,7 +140,12 @@ impl Events {
         self.end_message(false, out);
         let (place, id) = (self.place, self.shell.item_id(kind, self.place));
         self.place += 1;
-        let open = Open { part, place, id, body, text: String::new(), is_over: false };
+        let names = match &body {
+            Body::Call { call_id, name } => written_len(call_id) + written_len(name),
+            Body::Message(_) | Body::Thought { .. } => 0,
+        };
+        let is_held = self.hold(ITEM + names);
+        let open = Open { part, place, id, body, text: String::new(), has_said: false, is_held, is_over: !is_held };
         let sequence = self.next();
         event(out, "response.output_item.added", sequence, |out| {
             out.field_u64("output_index", place);
@@ -154,7 +169,7 @@ impl Events {
                 }
             });
         }
-        if self.hold(data.len()) {
+        if self.hold(ITEM + written_len(data)) {
             self.output.push((place, open::text(|out| encode::image(out, &id, data))));
         }
     }
@@ -166,13 +181,23 @@ impl Events {
         fits
     }
 
+    /// The same for more of an open item, which is over where there is none.
+    fn hold_in(&mut self, at: usize, bytes: usize) -> bool {
+        let is_over = self.open.get(at).is_none_or(|open| open.is_over);
+        let fits = !is_over && self.hold(bytes);
+        if let Some(open) = self.open.get_mut(at) {
+            open.is_over |= !fits;
+        }
+        fits
+    }
+
     fn piece(&mut self, part: u32, piece: &Piece<'_>, out: &mut Writer) {
         let Some(at) = self.open.iter().position(|open| open.part == part) else { return };
         match piece {
             Piece::Text(text) | Piece::Arguments(text) => self.said(at, text, out),
             Piece::Signature(signature) => self.sealed(at, signature),
             Piece::Logprobs(raw) => self.logprobs(at, raw, out),
-            Piece::Annotation(_) => {}
+            Piece::Annotation(raw) => self.cited(at, raw, out),
         }
     }
 
@@ -180,9 +205,10 @@ impl Events {
         if text.is_empty() {
             return;
         }
-        let fits = self.hold(text.len());
+        let fits = self.hold_in(at, written_len(text));
         let Some(open) = self.open.get_mut(at) else { return };
-        if matches!(open.body, Body::Thought { .. }) && open.text.is_empty() && !open.is_over {
+        let is_first = !std::mem::replace(&mut open.has_said, true);
+        if matches!(open.body, Body::Thought { .. }) && is_first {
             let sequence = self.sequence;
             self.sequence += 1;
             event(out, "response.reasoning_summary_part.added", sequence, |out| {
@@ -191,9 +217,8 @@ impl Events {
                 encode::summary_text(out, "");
             });
         }
-        match fits {
-            true => open.text.push_str(text),
-            false => open.is_over = true,
+        if fits {
+            open.text.push_str(text);
         }
         let sequence = self.sequence;
         self.sequence += 1;
@@ -207,9 +232,15 @@ impl Events {
     }
 
     fn sealed(&mut self, at: usize, signature: &Signature<'_>) {
-        let carry = &self.carry;
-        if let Some(Open { body: Body::Thought { is_summary, is_redacted, sealed }, .. }) = self.open.get_mut(at) {
-            *sealed = Some(seal::close(carry, *is_summary, *is_redacted, signature));
+        let Some(Open { body: Body::Thought { is_summary, is_redacted, sealed }, .. }) = self.open.get_mut(at) else {
+            return;
+        };
+        let closed = seal::close(&self.carry, *is_summary, *is_redacted, signature);
+        let before = sealed.take().map_or(0, |before| written_len(&before));
+        self.held = self.held.saturating_sub(before);
+        let fits = self.hold_in(at, written_len(&closed));
+        if let Some(Open { body: Body::Thought { sealed, .. }, .. }) = self.open.get_mut(at).filter(|_| fits) {
+            *sealed = Some(closed);
         }
     }
 
@@ -220,7 +251,7 @@ impl Events {
         if inside.is_empty() || !self.open.get(at).is_some_and(Open::has_logprobs) {
             return;
         }
-        let (fits, sequence) = (self.hold(inside.len()), self.next());
+        let (fits, sequence) = (self.hold_in(at, inside.len() + 1), self.next());
         let Some(open) = self.open.get_mut(at) else { return };
         event(out, open.delta_name(), sequence, |out| {
             open.write_place(out);
@@ -234,6 +265,31 @@ impl Events {
                 message.logprobs.push(',');
             }
             message.logprobs.push_str(inside);
+        }
+    }
+
+    /// What the text said so far is taken from, as far as it has an address.
+    fn cited(&mut self, at: usize, raw: &str, out: &mut Writer) {
+        let Some(Open { body: Body::Message(message), text, .. }) = self.open.get_mut(at) else { return };
+        if message.words != Some(Words::Text) {
+            return;
+        }
+        let letters = message.letters(text);
+        for one in annotation::read(raw, letters) {
+            let (fits, sequence) = (self.hold_in(at, one.len() + 1), self.next());
+            let Some(open) = self.open.get_mut(at) else { return };
+            let Body::Message(message) = &open.body else { return };
+            let number = u64::try_from(message.cited.len()).unwrap_or(u64::MAX);
+            event(out, "response.output_text.annotation.added", sequence, |out| {
+                open.write_place(out);
+                out.field_u64("annotation_index", number);
+                out.field_raw("annotation", &one);
+            });
+            if let Body::Message(message) = &mut open.body
+                && fits
+            {
+                message.cited.push(one);
+            }
         }
     }
 
@@ -257,12 +313,16 @@ impl Events {
         let Some(words) = message.words.take() else { return };
         self.sequence += 2;
         let logprobs = format!("[{}]", std::mem::take(&mut message.logprobs));
+        let cited = message.end_citations();
         let (name, field) = match words {
             Words::Text => ("response.output_text.done", "text"),
             Words::Refusal => ("response.refusal.done", "refusal"),
         };
         let write = |out: &mut Writer| match words {
-            Words::Text => encode::output_text(out, text, Some(&logprobs)),
+            Words::Text => {
+                let cite = |out: &mut Writer| cited.iter().for_each(|one| out.raw(one));
+                encode::output_text(out, text, cite, Some(&logprobs));
+            }
             Words::Refusal => encode::refusal(out, text),
         };
         event(out, name, first, |out| {
@@ -279,8 +339,10 @@ impl Events {
             out.key("part");
             write(out);
         });
-        let done = open::text(write);
-        message.done.push(done);
+        if message.is_held {
+            message.done.push(open::text(write));
+        }
+        message.finished += 1;
         text.clear();
     }
 
@@ -294,7 +356,7 @@ impl Events {
     }
 
     fn end_thought(&mut self, open: Open, out: &mut Writer) {
-        if !open.text.is_empty() || open.is_over {
+        if open.has_said {
             let sequence = self.next();
             event(out, "response.reasoning_summary_text.done", sequence, |out| {
                 open.write_place(out);
@@ -313,7 +375,7 @@ impl Events {
     fn end_call(&mut self, is_cut: bool, out: &mut Writer) {
         let Some(mut open) = self.ended.take() else { return };
         let Body::Call { name, .. } = &open.body else { return };
-        if open.text.is_empty() && !open.is_over {
+        if !open.has_said {
             open.text = "{}".to_owned();
             let sequence = self.sequence;
             self.sequence += 1;
@@ -341,7 +403,9 @@ impl Events {
             out.key("item");
             open.write_done(out, status);
         });
-        self.output.push((open.place, open::text(|out| open.write_done(out, status))));
+        if open.is_held {
+            self.output.push((open.place, open::text(|out| open.write_done(out, status))));
+        }
     }
 
     /// The answer has ended: everything that is open does, too.
@@ -363,6 +427,16 @@ impl Events {
         }
         self.end = Some(status);
     }
+}
+
+/// How many bytes a text takes between its quotes.
+fn written_len(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + text.bytes().map(more).sum::<usize>()
 }
 
 impl EncodeEvents for Events {

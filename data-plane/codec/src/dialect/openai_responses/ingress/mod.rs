@@ -1,5 +1,6 @@
 //! The half that faces clients: requests in, answers out, whole or as events. Must never know who answers.
 
+mod annotation;
 mod decode;
 mod echo;
 mod encode;

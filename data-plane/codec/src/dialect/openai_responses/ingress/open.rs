@@ -1,6 +1,6 @@
 //! Items of a streamed answer that are not finished, and what events look like.
 
-use super::encode;
+use super::{annotation, encode};
 use crate::dialect::openai_responses::item;
 use crate::json::Writer;
 
@@ -14,7 +14,11 @@ pub(super) struct Open {
     pub body: Body,
     /// What was said in the part that is open.
     pub text: String,
-    /// Whether more was said than is held.
+    /// Whether anything was said, held or not.
+    pub has_said: bool,
+    /// Whether there was room for the item when it began, so that the last event repeats it.
+    pub is_held: bool,
+    /// Whether more was said than is held. Nothing is held of the item from then on, or there would be a hole in it.
     pub is_over: bool,
 }
 
@@ -27,12 +31,20 @@ pub(super) enum Body {
 
 #[derive(Debug, Default)]
 pub(super) struct Message {
-    /// The parts that are finished, as JSON.
+    /// The finished parts that are held, as JSON.
     pub done: Vec<String>,
+    /// How many parts are finished.
+    pub finished: u64,
+    /// Whether there was room for the open part when it began.
+    pub is_held: bool,
     /// What kind of part is open.
     pub words: Option<Words>,
     /// Log probabilities of the open part: what stands between the brackets.
     pub logprobs: String,
+    /// Citations of the open part, as JSON.
+    pub cited: Vec<String>,
+    /// How many bytes of the open part have been counted for citations, and how many letters they are.
+    counted: (usize, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +56,21 @@ pub(super) enum Words {
 impl Message {
     /// The place of the part that is open.
     pub fn index(&self) -> u64 {
-        u64::try_from(self.done.len()).unwrap_or(u64::MAX)
+        self.finished
+    }
+
+    /// How many letters the text of the open part has; no byte of it is counted twice.
+    pub fn letters(&mut self, text: &str) -> u64 {
+        let (bytes, letters) = self.counted;
+        let letters = letters + text.get(bytes..).map_or(0, annotation::letters);
+        self.counted = (text.len(), letters);
+        letters
+    }
+
+    /// The citations of the part that ends.
+    pub fn end_citations(&mut self) -> Vec<String> {
+        self.counted = (0, 0);
+        std::mem::take(&mut self.cited)
     }
 }
 

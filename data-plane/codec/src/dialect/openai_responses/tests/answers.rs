@@ -227,9 +227,50 @@ fn t28_citations_and_native_items_ride_along_as_they_were_written() {
         assert!(matches!(&parts[1].body, PartBody::Text { annotations: Some(raw), .. } if **raw == expected));
         assert_eq!(answer.usage.map(|usage| usage.web_searches), Some(1));
         let (shown, losses) = shown(&answer, b"{}");
-        assert_eq!(shown["output"][0]["content"][0]["annotations"], json!([]));
-        assert_eq!(losses.to_string(), "annotations, answer_part");
+        assert_eq!(shown["output"][0]["content"][0]["annotations"], json!([note]));
+        assert_eq!(losses.to_string(), "answer_part");
     });
+    let unnamed = PartBody::Text { text: "x".into(), annotations: Some(r#"[{"document_index":1}]"#.into()) };
+    let (shown, losses) = shown(&answer(vec![Part::new(unnamed)], Finish::Stop), b"{}");
+    assert_eq!(
+        (&shown["output"][0]["content"][0]["annotations"], losses.to_string()),
+        (&json!([]), "annotations".into())
+    );
+}
+
+#[test]
+fn t28_citations_with_an_address_are_events_and_stand_in_what_ends() {
+    let note = |text: &str| Piece::Annotation(text.to_owned().into());
+    let events = written(&[
+        begin(),
+        start(0, Start::Text),
+        piece(0, Piece::Text("né ".into())),
+        end(0),
+        start(1, Start::Text),
+        piece(1, Piece::Text("ça".into())),
+        piece(1, note(r#"{"type":"web_search_result_location","url":"https://a","title":"A\n"}"#)),
+        piece(1, Piece::Text("!".into())),
+        piece(
+            1,
+            note("{\n\"groundingMetadata\":{\"chunks\":[{\"web\":{\"uri\":\"b:\"}},{\"web\":{\"uri\":\"c:\"}}]}}"),
+        ),
+        piece(1, note(r#"{"type":"page_location"}"#)),
+        end(1),
+        finish(Finish::Stop),
+    ]);
+    let cited = |url: &str, title: &str, end: u64| json!({"type": "url_citation", "start_index": 0, "end_index": end, "url": url, "title": title});
+    let expected = [cited("https://a", "A\n", 2), cited("b:", "", 3), cited("c:", "", 3)];
+    let told: Vec<_> = events.iter().filter(|(name, _)| name == "response.output_text.annotation.added").collect();
+    assert_eq!(told.len(), 3);
+    for (at, (_, event)) in told.iter().enumerate() {
+        assert_eq!((&event["annotation"], &event["annotation_index"]), (&expected[at], &json!(at)));
+        assert_eq!((&event["output_index"], &event["content_index"]), (&json!(0), &json!(1)));
+        assert_eq!(event["item_id"], events[2].1["item"]["id"]);
+    }
+    let part = &events.iter().rfind(|(name, _)| name == "response.content_part.done").unwrap().1["part"];
+    assert_eq!(part["annotations"], json!(expected));
+    let content = &events.last().unwrap().1["response"]["output"][0]["content"];
+    assert_eq!((&content[0]["annotations"], &content[1]), (&json!([]), part));
 }
 
 #[test]
@@ -676,6 +717,7 @@ fn what_is_held_for_repetition_is_bounded() {
     encoder.finish(&mut out);
     let events = events(&out);
     let item = &events.last().unwrap().1["response"]["output"][0];
-    assert_eq!(item["content"][0]["text"].as_str().unwrap().len(), 8 * block.len());
+    // What stands around the text takes room, too.
+    assert_eq!(item["content"][0]["text"].as_str().unwrap().len(), 7 * block.len());
     assert_eq!(item["status"], "incomplete");
 }

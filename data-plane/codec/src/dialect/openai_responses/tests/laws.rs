@@ -246,6 +246,12 @@ fn assembled(stream: &[u8]) -> Json {
                     part["logprobs"].as_array_mut().unwrap().extend(more.iter().cloned());
                 }
             }
+            "response.output_text.annotation.added" => {
+                let part = &mut output[index]["content"][data["content_index"].as_u64().unwrap() as usize];
+                let list = part["annotations"].as_array_mut().unwrap();
+                assert_eq!(data["annotation_index"], list.len());
+                list.push(data["annotation"].clone());
+            }
             "response.function_call_arguments.delta" => {
                 output[index]["arguments"] = json!(text(&output[index]["arguments"]) + &text(&data["delta"]));
             }
@@ -427,7 +433,7 @@ fn every_recorded_answer_is_shown_with_all_fields_that_clients_expect() {
         let has = |loss: &str| losses.to_string().contains(loss);
         let kinds = original["output"].to_string();
         assert_eq!(has("answer_part"), kinds.contains("_search_call\""), "{}", case.name);
-        assert_eq!(has("annotations"), kinds.contains("_citation\""), "{}", case.name);
+        assert_eq!(has("annotations"), kinds.contains("file_citation\""), "{}", case.name);
     }
 }
 

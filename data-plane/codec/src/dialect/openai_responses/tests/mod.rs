@@ -1,6 +1,7 @@
 //! The promises of this dialect, on recorded traffic and on what the checklist names. This file has what the others share.
 
 mod answers;
+mod bounds;
 mod laws;
 mod requests;
 

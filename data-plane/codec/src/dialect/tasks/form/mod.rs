@@ -1,8 +1,12 @@
 //! Multipart forms: where the model's name stands, and what else is acted on: the gateway's own fields, read as in JSON and
-//! taken out. Every other byte passes as it is. Strict where two readers could disagree; bounded in parts.
+//! taken out. Every other byte passes as it is. Strict where two readers could disagree; bounded in parts. Next room:
+//! `head`, which reads content types and the heads of parts.
+
+mod head;
 
 use memchr::memmem;
 
+use self::head::Disposition;
 use super::tables::OWN;
 use crate::error::{BodyFault, BodyFaultKind};
 use crate::json::{Span, Tape, whole_number};
@@ -21,6 +25,7 @@ const OWN_VALUE: usize = 64 * 1024;
 const FALLBACKS: usize = 64;
 /// What stands behind the name of a field that is a list, one part for each item.
 const ITEM: &str = "[]";
+const BREAK: &[u8] = b"\r\n";
 
 /// What a form has besides what every scan has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub(crate) struct Form {
     model: Option<Span>,
     /// The first boundary.
     boundary: Span,
+    /// What the form goes on with: our own words for the boundary that was read.
+    content_type: String,
     /// Parts that are ours, each from behind its boundary to behind the next one.
     own: Vec<Span>,
 }
@@ -57,45 +64,41 @@ fn malformed(message: &str) -> BodyFault {
     fault(BodyFaultKind::Malformed, None, message)
 }
 
-/// The boundary that a content type names; none when it is no multipart form.
-pub(crate) fn boundary(content_type: &str) -> Option<&str> {
-    let (kind, parameters) = content_type.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
+impl Scan {
+    /// The content type that a multipart form has to go on with; none for what is no form. The client's own may be read in
+    /// two ways, this one in one.
+    pub fn form_type(&self) -> Option<&str> {
+        self.form.as_ref().map(|form| form.content_type.as_str())
     }
-    let boundary = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.trim().split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
-    })?;
-    ((1..=70).contains(&boundary.len()) && boundary.is_ascii()).then_some(boundary)
 }
 
 /// Reads a form once.
 pub(crate) fn scan(body: &[u8], content_type: &str) -> Result<Scan, BodyFault> {
-    let boundary = boundary(content_type).ok_or_else(|| malformed("the content type names no boundary"))?;
+    let boundary = head::boundary(content_type)?;
     let mut scan = Scan::nothing();
     let (first, parts) = parts(body, boundary)?;
-    let mut form = Form { boundary: first, ..Form::default() };
+    let mut form = Form { boundary: first, content_type: head::content_type(boundary), ..Form::default() };
     let mut seen: Vec<String> = Vec::new();
     for part in parts {
-        let head = String::from_utf8_lossy(part.head.of(body));
-        let Some(name) = parameter(&head, "name") else { return Err(malformed("a part of the form has no name")) };
-        let is_file = parameter(&head, "filename").is_some();
+        let Disposition { name, is_file } = head::disposition(part.head.of(body))?;
         if let Some(own) = Own::of(&name) {
             own.check(is_file, &mut seen)?;
             own.read(part.value, body, &mut scan)?;
             form.own.push(part.whole);
             continue;
         }
-        if is_file {
+        let acted = acted_on(&name);
+        if is_file && acted.is_none() {
             scan.media_parts += 1;
             scan.media_bytes += count(part.value.len());
-            continue;
         }
-        let acted = ["model", "stream", "n", "prompt"].into_iter().find(|known| known.eq_ignore_ascii_case(&name));
         let Some(acted) = acted else { continue };
         if acted != name || seen.contains(&name) {
             return Err(repeated(acted));
+        }
+        if is_file {
+            let message = format!("`{acted}` must be a text and no file");
+            return Err(fault(BodyFaultKind::WrongType, Some(acted), &message));
         }
         read(acted, part.value, body, &mut scan, &mut form)?;
         seen.push(name);
@@ -108,8 +111,14 @@ pub(crate) fn scan(body: &[u8], content_type: &str) -> Result<Scan, BodyFault> {
     Ok(scan)
 }
 
+/// The field that a name means, for the laxest of readers: some trim names, and some take `n[]` for `n`.
+fn acted_on(name: &str) -> Option<&'static str> {
+    let plain = name.split('[').next().unwrap_or_default().trim();
+    ["model", "stream", "n", "prompt"].into_iter().find(|known| known.eq_ignore_ascii_case(plain))
+}
+
 fn repeated(name: &str) -> BodyFault {
-    fault(BodyFaultKind::Repeated, Some(name), &format!("`{name}` is given more than once, or in another case"))
+    fault(BodyFaultKind::Repeated, Some(name), &format!("`{name}` is given more than once, or in another spelling"))
 }
 
 /// A part that is ours.
@@ -123,7 +132,7 @@ struct Own<'p> {
 impl<'p> Own<'p> {
     fn of(name: &'p str) -> Option<Own<'p>> {
         let (name, member) = name.split_at(name.find('[').unwrap_or(name.len()));
-        let acted = OWN.iter().find(|acted| acted.name.eq_ignore_ascii_case(name))?;
+        let acted = OWN.iter().find(|acted| acted.name.eq_ignore_ascii_case(name.trim()))?;
         Some(Own { acted, name, member })
     }
 
@@ -222,24 +231,22 @@ struct Part {
     whole: Span,
 }
 
-/// The first boundary and the parts, by the grammar of RFC 2046: each begins behind a line with the boundary, and the last line ends with `--`.
+/// The first boundary and the parts, by the grammar of RFC 2046: each begins behind a line with the boundary, and the last
+/// line ends with `--`. Nothing but white space may stand behind it: some readers go on there.
 fn parts(body: &[u8], boundary: &str) -> Result<(Span, Vec<Part>), BodyFault> {
     let opening = format!("--{boundary}");
-    let closing = format!("\r\n--{boundary}");
     let cut = || malformed("the form is cut off");
-    let mut at = match body.starts_with(opening.as_bytes()) {
-        true => opening.len(),
-        false => {
-            let preamble = memmem::find(body, closing.as_bytes()).ok_or_else(cut)?;
-            preamble + closing.len()
-        }
-    };
-    let first = Span { start: at - opening.len(), end: at };
+    let begin = if body.starts_with(opening.as_bytes()) { 0 } else { delimiter(body, 0, &opening)? };
+    let first = Span { start: begin, end: begin + opening.len() };
+    let mut at = first.end;
     let mut parts = Vec::new();
     loop {
         let rest = body.get(at..).unwrap_or_default();
-        if rest.starts_with(b"--") {
-            return Ok((first, parts));
+        if let Some(behind) = rest.strip_prefix(b"--") {
+            return match behind.iter().all(u8::is_ascii_whitespace) {
+                true => Ok((first, parts)),
+                false => Err(malformed("something stands behind the end of the form")),
+            };
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         if !rest.get(padding..).unwrap_or_default().starts_with(b"\r\n") {
@@ -253,28 +260,31 @@ fn parts(body: &[u8], boundary: &str) -> Result<(Span, Vec<Part>), BodyFault> {
         let blank = memmem::find(within, b"\r\n\r\n").filter(|head| *head <= HEAD);
         let blank = blank.ok_or_else(|| malformed("the head of a part is cut off, or too long"))?;
         let value = start + blank + 4;
-        let len = memmem::find(body.get(value..).unwrap_or_default(), closing.as_bytes()).ok_or_else(cut)?;
-        let end = value + len + closing.len();
-        let whole = Span { start: at, end };
+        let line = delimiter(body, value, &opening)?;
+        let end = line + opening.len();
         parts.push(Part {
             head: Span { start, end: start + blank },
-            value: Span { start: value, end: value + len },
-            whole,
+            value: Span { start: value, end: line - BREAK.len() },
+            whole: Span { start: at, end },
         });
         at = end;
     }
 }
 
-/// A parameter of the part's `content-disposition`.
-fn parameter(head: &str, name: &str) -> Option<String> {
-    let line = head.split("\r\n").find_map(|line| {
-        let (field, value) = line.split_once(':')?;
-        field.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    line.split(';').skip(1).find_map(|parameter| {
-        let (known, value) = parameter.trim().split_once('=')?;
-        known.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
-    })
+/// Where the next boundary begins, which stands on a line of its own. One behind half a line break, or right where a value
+/// should begin, is a boundary for some readers and not for others.
+fn delimiter(body: &[u8], from: usize, opening: &str) -> Result<usize, BodyFault> {
+    let within = body.get(from..).unwrap_or_default();
+    for at in memmem::find_iter(within, opening.as_bytes()) {
+        let before = within.get(..at).unwrap_or_default();
+        if before.ends_with(BREAK) {
+            return Ok(from + at);
+        }
+        if matches!(before.last(), None | Some(b'\r' | b'\n')) {
+            return Err(malformed("a boundary of the form does not stand on a line of its own"));
+        }
+    }
+    Err(malformed("the form is cut off"))
 }
 
 fn count(len: usize) -> u64 {
@@ -282,116 +292,4 @@ fn count(len: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    const TYPE: &str = "multipart/form-data; boundary=xyz";
-
-    fn form(parts: &[(&str, &str)]) -> String {
-        let parts = parts
-            .iter()
-            .map(|(head, value)| format!("--xyz\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n"));
-        parts.collect::<String>() + "--xyz--\r\n"
-    }
-
-    #[test]
-    fn the_model_is_found_where_it_stands_and_files_are_media() {
-        let body = form(&[
-            ("name=\"file\"; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg", "--xy\r\n--notxyz\u{0}"),
-            ("name=\"model\"", "whisper-1"),
-            ("name=\"stream\"", "true"),
-            ("name=\"n\"", "3"),
-        ]);
-        let scan = scan(body.as_bytes(), TYPE).unwrap();
-        assert_eq!((scan.model.as_deref(), scan.stream, scan.choices), (Some("whisper-1"), true, 3));
-        assert_eq!((scan.media_parts, scan.media_bytes), (1, 15));
-        assert_eq!(scan.form.as_ref().unwrap().model.unwrap().of(body.as_bytes()), b"whisper-1");
-        assert_eq!(sent(&body), body.replace("whisper-1", "up/m"));
-    }
-
-    /// What a provider gets.
-    fn sent(body: &str) -> String {
-        let scan = scan(body.as_bytes(), TYPE).unwrap();
-        let mut edits = Edits::default();
-        scan.form.unwrap().edit(body.as_bytes(), "up/m", &mut edits);
-        String::from_utf8(edits.apply_in_one(Bytes::copy_from_slice(body.as_bytes())).to_vec()).unwrap()
-    }
-
-    #[test]
-    fn our_own_fields_are_read_as_in_json_and_taken_out() {
-        let file = ("name=\"file\"; filename=\"a\"", "\u{1}\r\n--\r\n");
-        let (model, up) = (("name=\"model\"", "m"), ("name=\"model\"", "up/m"));
-        let provider = ("name=\"provider\"", r#" {"order":["x"]} "#);
-        let models = ("name=\"models\"", r#"["a\u002fb","c"]"#);
-        let body = form(&[provider, file, model, ("name=\"route\"", "fallback"), models, ("name=\"tags[]\"", "t")]);
-        let read = scan(body.as_bytes(), TYPE).unwrap();
-        assert_eq!(read.provider.unwrap().of(body.as_bytes()), br#" {"order":["x"]} "#);
-        assert_eq!(read.fallbacks, ["a/b", "c"]);
-        assert_eq!(sent(&body), form(&[file, up]));
-        for (own, fallbacks) in [
-            (&[("name=\"transforms\"", "[]"), ("name=\"usage\"", "{}"), ("name=\"provider\"", "null")][..], 0),
-            (&[("name=\"models[]\"", "a"), ("name=\"models[]\"", "b"), ("name=\"trace[id]\"", "\u{e4}")], 2),
-            (&[("name=\"models\"", "null")], 0),
-        ] {
-            let body = form(&[own, &[model]].concat());
-            let read = scan(body.as_bytes(), TYPE).unwrap();
-            assert_eq!((read.provider, read.fallbacks.len()), (None, fallbacks), "{body}");
-            assert_eq!(sent(&body), form(&[up]), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_form_whose_model_stands_in_the_list_gets_one_of_its_own() {
-        let (models, file) = (("name=\"models\"", r#"["a"]"#), ("name=\"file\"; filename=\"a\"", "x"));
-        let up = ("name=\"model\"", "up/m");
-        for own in [&[models, file][..], &[file, models]] {
-            assert_eq!(sent(&form(own)), form(&[up, file]));
-            assert_eq!(sent(&format!("preamble\r\n{}", form(own))), format!("preamble\r\n{}", form(&[up, file])));
-        }
-    }
-
-    #[test]
-    fn fields_of_ours_that_cannot_be_read_are_named() {
-        let model = ("name=\"model\"", "m");
-        for (own, param, kind) in [
-            (&[("name=\"provider\"", "fast")][..], "provider", BodyFaultKind::WrongType),
-            (&[("name=\"provider\"", "[]")], "provider", BodyFaultKind::WrongType),
-            (&[("name=\"provider\"", "")], "provider", BodyFaultKind::WrongType),
-            (&[("name=\"provider[order][]\"", "x")], "provider", BodyFaultKind::WrongType),
-            (&[("name=\"Provider\"", "{}")], "provider", BodyFaultKind::Repeated),
-            (&[("name=\"provider\"", "{}"), ("name=\"provider\"", "{}")], "provider", BodyFaultKind::Repeated),
-            (&[("name=\"models\"", "a")], "models", BodyFaultKind::WrongType),
-            (&[("name=\"models\"", "[1]")], "models", BodyFaultKind::WrongType),
-            (&[("name=\"models\"", r#"[""]"#)], "models", BodyFaultKind::OutOfRange),
-            (&[("name=\"models[]\"", "a"), ("name=\"models\"", r#"["b"]"#)], "models", BodyFaultKind::Repeated),
-            (&[("name=\"models\"", r#"["b"]"#), ("name=\"models[]\"", "a")], "models", BodyFaultKind::Repeated),
-            (&[("name=\"route\"; filename=\"r\"", "x")], "route", BodyFaultKind::WrongType),
-        ] {
-            let body = form(&[&[model], own].concat());
-            let fault = scan(body.as_bytes(), TYPE).unwrap_err();
-            assert_eq!((fault.param.as_deref(), fault.kind), (Some(param), kind), "{body}");
-        }
-    }
-
-    #[test]
-    fn forms_that_two_readers_could_read_two_ways_are_refused() {
-        let model = ("name=\"model\"", "m");
-        for (body, kind) in [
-            (form(&[model, model]), BodyFaultKind::Repeated),
-            (form(&[("name=\"Model\"", "m")]), BodyFaultKind::Repeated),
-            (form(&[("name=\"stream\"", "true")]), BodyFaultKind::Missing),
-            (form(&[model, ("name=\"stream\"", "maybe")]), BodyFaultKind::WrongType),
-            (form(&[model, ("name=\"n\"", "99")]), BodyFaultKind::OutOfRange),
-            (form(&[("x=\"y\"", "m")]), BodyFaultKind::Malformed),
-            (form(&[model]).replace("--xyz--", ""), BodyFaultKind::Malformed),
-            (String::new(), BodyFaultKind::Malformed),
-        ] {
-            assert_eq!(scan(body.as_bytes(), TYPE).unwrap_err().kind, kind, "{body}");
-        }
-        assert_eq!(boundary("multipart/form-data"), None);
-        assert_eq!(boundary("application/json; boundary=x"), None);
-        assert_eq!(boundary("Multipart/Form-Data; charset=utf-8; boundary=\"a b\""), Some("a b"));
-    }
-}
+mod tests;
