@@ -204,6 +204,18 @@ impl<'a> Value<'a> {
         self.fields_raw().find(|(key, _)| key.is_text(name)).map(|(_, value)| value)
     }
 
+    /// The fields of these names in one go, as [`Value::get`] finds them one by one.
+    pub fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<Value<'a>>; N] {
+        let mut found = [None; N];
+        for (key, value) in self.fields_raw() {
+            let place = names.iter().position(|name| key.is_text(name));
+            if let Some(slot) = place.and_then(|place| found.get_mut(place)) {
+                slot.get_or_insert(value);
+            }
+        }
+        found.map(|value: Option<Value<'a>>| value.filter(|value| !value.is_null()))
+    }
+
     /// What stands at the end of a path of field names.
     pub fn path(&self, names: &[&str]) -> Option<Value<'a>> {
         names.iter().try_fold(*self, |value, name| value.get(name))
@@ -413,6 +425,8 @@ mod tests {
         assert_eq!(items.len(), 3);
         assert_eq!(items[1].str("b").unwrap(), "x\nä😀\u{fffd}");
         assert_eq!(value.get("n").unwrap().number(), Some("-1.50e3"));
+        let [number, none, escaped] = value.pick(["n", "none", "ab"]).map(|value| value.map(|value| value.raw()));
+        assert_eq!((number, none, escaped), (Some("-1.50e3"), None, value.get("ab").map(|value| value.raw())));
         assert_eq!(value.get("ab").unwrap().bool(), Some(true));
         assert_eq!(value.get("e").unwrap().fields().count(), 0);
         assert_eq!(value.get("c").unwrap().u64(), Some(7));

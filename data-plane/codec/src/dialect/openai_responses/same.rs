@@ -94,9 +94,9 @@ fn model(wanted: &AnswerEdits) -> Box<[u8]> {
 /// The error that a response says it is.
 pub(super) fn failure(response: Value<'_>) -> Option<UpstreamError> {
     let says = |error: &Value<'_>| (error.is_object() || error.is_string()) && error.span().len() > 2;
-    let has_failed =
-        response.get("status").is_some_and(|status| status.is_text("failed") || status.is_text("cancelled"));
-    match response.get("error").filter(says) {
+    let [status, error] = response.pick(["status", "error"]);
+    let has_failed = status.is_some_and(|status| status.is_text("failed") || status.is_text("cancelled"));
+    match error.filter(says) {
         Some(error) => Some(said(response, error)),
         None => has_failed.then(unexplained),
     }
@@ -143,19 +143,19 @@ fn note_usage(response: Value<'_>, tap: &mut Tap) {
 
 /// What can be said of a response at its start: who it is, and the model's public name in it.
 fn edit(response: Value<'_>, model: &[u8], base: usize, notes: &mut Notes<'_>) {
+    let [id, created, name] = response.pick(["id", "created_at", "model"]);
     if notes.tap.upstream_id().is_empty()
-        && let Some(id) = response.str("id")
+        && let Some(id) = id.and_then(|id| id.string())
     {
         notes.tap.note_id(&id);
     }
     if notes.tap.created() == 0 {
-        notes.tap.note_created(response.count("created_at").unwrap_or(0));
+        notes.tap.note_created(created.and_then(|created| created.u64()).unwrap_or(0));
     }
-    if let Some(name) = response.get("model").filter(|name| name.is_string() && name.raw().as_bytes() != model) {
+    if let Some(name) = name.filter(|name| name.is_string() && name.raw().as_bytes() != model) {
         notes.edits.replace(name.span().behind(base), model);
     }
-    if let Some(found) = usage::found(response) {
-        let tokens = usage::tokens(response);
+    if let Some((found, tokens)) = usage::found(response) {
         let receipt = notes.pricer.price(&tokens.unwrap_or_default());
         found.patch(&receipt, base, notes.edits);
         if let Some(tokens) = tokens {

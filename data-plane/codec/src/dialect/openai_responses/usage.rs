@@ -13,28 +13,38 @@ const WRITTEN_1H: &str = "cache_write_1h_tokens";
 /// The usage of a whole response, or of the response in an event.
 pub(super) fn tokens(response: Value<'_>) -> Option<TokenUsage> {
     let usage = response.get("usage").filter(Value::is_object)?;
-    let mut tokens = numbers(usage).tokens()?;
-    let hour = usage.path(&["input_tokens_details", WRITTEN_1H]).and_then(|count| count.u64()).unwrap_or(0);
-    tokens.cache_write_1h = hour.min(tokens.cache_write);
+    classes(response, usage, numbers(usage))
+}
+
+fn classes(response: Value<'_>, usage: Value<'_>, (numbers, written_1h): (Numbers, u64)) -> Option<TokenUsage> {
+    let mut tokens = numbers.tokens()?;
+    tokens.cache_write_1h = written_1h.min(tokens.cache_write);
     tokens.cache_write -= tokens.cache_write_1h;
     tokens.web_searches = searches(response, usage);
     Some(tokens)
 }
 
-fn numbers(usage: Value<'_>) -> Numbers {
-    let input = |name: &str| usage.path(&["input_tokens_details", name]).and_then(|count| count.u64());
-    let output = |name: &str| usage.path(&["output_tokens_details", name]).and_then(|count| count.u64());
-    Numbers {
-        prompt: usage.count("input_tokens"),
-        completion: usage.count("output_tokens"),
-        total: usage.count("total_tokens"),
-        cached: input("cached_tokens"),
-        cache_write: input("cache_write_tokens"),
-        audio_input: input("audio_tokens"),
-        reasoning: output("reasoning_tokens"),
-        audio_output: output("audio_tokens"),
+/// What is counted, and how many of the written tokens live an hour.
+fn numbers(usage: Value<'_>) -> (Numbers, u64) {
+    let [prompt, completion, total, input, output] =
+        usage.pick(["input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"]);
+    let [cached, written, written_1h, heard] = input
+        .map(|input| input.pick(["cached_tokens", "cache_write_tokens", WRITTEN_1H, "audio_tokens"]))
+        .unwrap_or_default();
+    let [thought, spoken] = output.map(|output| output.pick(["reasoning_tokens", "audio_tokens"])).unwrap_or_default();
+    let count = |value: Option<Value<'_>>| value.and_then(|value| value.u64());
+    let numbers = Numbers {
+        prompt: count(prompt),
+        completion: count(completion),
+        total: count(total),
+        cached: count(cached),
+        cache_write: count(written),
+        audio_input: count(heard),
+        reasoning: count(thought),
+        audio_output: count(spoken),
         ..Numbers::default()
-    }
+    };
+    (numbers, count(written_1h).unwrap_or(0))
 }
 
 /// Searches of the web: as OpenAI, xAI or OpenRouter count them, else the searches that stand in the output.
@@ -54,18 +64,20 @@ fn searches(response: Value<'_>, usage: Value<'_>) -> u64 {
     })
 }
 
-/// The usage object of a response as it stands in the text, for the cost that is put in.
-pub(super) fn found(response: Value<'_>) -> Option<Found> {
+/// The usage object of a response as it stands in the text, for the cost that is put in; and what it says.
+pub(super) fn found(response: Value<'_>) -> Option<(Found, Option<TokenUsage>)> {
     let usage = response.get("usage").filter(Value::is_object)?;
     let span = |name: &str| usage.field(name).map(|value| value.span());
-    Some(Found {
+    let numbers = numbers(usage);
+    let found = Found {
         span: usage.span(),
         is_bare: usage.fields().next().is_none(),
         cost: span("cost"),
         is_byok: span("is_byok"),
         cost_details: span("cost_details"),
-        numbers: numbers(usage),
-    })
+        numbers: numbers.0,
+    };
+    Some((found, classes(response, usage, numbers)))
 }
 
 /// A usage object with its cost.
