@@ -40,7 +40,7 @@ pub(crate) fn request(
     wanted: &RequestEdits<'_>,
 ) -> Result<Outbound, BodyFault> {
     if scan.messages > MOST_TURNS {
-        return Err(too_many("messages", MOST_TURNS));
+        return Err(refusal::too_many(None, MOST_TURNS, "messages"));
     }
     let mut tape = Tape::default();
     let value = tape.read_strictly(body)?;
@@ -64,17 +64,12 @@ pub(crate) fn request(
 /// A request is translated in one go, while others wait for their turn.
 fn check_size(request: &Request<'_>) -> Result<(), BodyFault> {
     if request.turns.iter().map(|turn| turn.parts.len()).sum::<usize>() > MOST_PARTS {
-        return Err(BodyFault { param: Some(request.conversation.to_owned()), ..too_many("parts", MOST_PARTS as u64) });
+        return Err(refusal::too_many(Some(request.conversation), MOST_PARTS as u64, "parts"));
     }
     if request.tools.len() > MOST_TOOLS {
-        return Err(BodyFault { param: Some("tools".to_owned()), ..too_many("tools", MOST_TOOLS as u64) });
+        return Err(refusal::too_many(Some("tools"), MOST_TOOLS as u64, "tools"));
     }
     Ok(())
-}
-
-fn too_many(what: &str, most: u64) -> BodyFault {
-    let message = format!("a request to a provider of another API family has at most {most} {what}");
-    BodyFault { kind: BodyFaultKind::OutOfRange, param: None, message }
 }
 
 /// Refuses losses where the client wants none.

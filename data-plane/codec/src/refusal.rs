@@ -41,3 +41,9 @@ pub(crate) fn nothing_said(request: &Request<'_>) -> BodyFault {
     let message = format!("nothing in `{}` is left that could be sent", request.conversation);
     BodyFault { kind: BodyFaultKind::OutOfRange, param: Some(request.conversation.to_owned()), message }
 }
+
+/// More of something than a translation takes.
+pub(crate) fn too_many(param: Option<&str>, most: u64, what: &str) -> BodyFault {
+    let message = format!("a request to a provider of another API family has at most {most} {what}");
+    BodyFault { kind: BodyFaultKind::OutOfRange, param: param.map(str::to_owned), message }
+}

@@ -21,6 +21,13 @@ impl<'a> Part<'a> {
     pub fn text(text: impl Into<Cow<'a, str>>) -> Part<'a> {
         Part::new(PartBody::Text { text: text.into(), annotations: None })
     }
+
+    /// Media behind the first part of the first message, as tests show them to providers and clients.
+    #[cfg(test)]
+    pub fn media(kind: MediaKind, mime: Option<&'a str>, source: Source<'a>) -> Part<'a> {
+        let at = "messages[0].content[1]".to_owned();
+        Part::new(PartBody::Media(Media { kind, mime: mime.map(Into::into), source, name: None, detail: None, at }))
+    }
 }
 
 /// How long a cache is asked to keep what stands before a mark.

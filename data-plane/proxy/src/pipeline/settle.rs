@@ -289,10 +289,12 @@ fn bill(outcome: Outcome, tap: Option<&Tap>, sizing: &Sizing, reached: Reached, 
 
 /// The tokens of an answer, and how they are known.
 fn counted(tap: Option<&Tap>, sizing: &Sizing) -> (TokenUsage, UsageSource) {
-    let Some(tap) = tap else {
-        return (Tap::default().booked_usage(sizing.likely_prompt), UsageSource::Estimated);
+    let nothing = Tap::default();
+    let tap = tap.unwrap_or(&nothing);
+    let source = match tap.usage_source() {
+        UsageSource::None => UsageSource::Estimated,
+        told => told,
     };
-    let source = if tap.usage().is_some() { tap.usage_source() } else { UsageSource::Estimated };
     (tap.booked_usage(sizing.likely_prompt), source)
 }
 

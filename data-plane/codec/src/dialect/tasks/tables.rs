@@ -93,7 +93,7 @@ static TOKENS: Task = Task {
     is_opaque: false,
     repeats_model: false,
 };
-static COUNT: Task = Task { is_count: true, ..TOKENS };
+static COUNT: Task = Task { is_count: true, is_estimated: false, ..TOKENS };
 /// Most providers have no numbers for it, since it costs nothing there.
 static JUDGEMENT: Task = Task { is_estimated: false, ..TOKENS };
 static GOOGLES_TOKENS: Task = Task { repeats_model: true, ..TOKENS };

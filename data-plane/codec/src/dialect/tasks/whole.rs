@@ -37,7 +37,7 @@ pub(super) fn pass(task: &Task, body: Bytes, wanted: &AnswerEdits, pricer: &mut 
     }
     note(answer, &mut tap);
     let told = usage::read(answer).filter(|_| !task.is_count);
-    let told = told.or_else(|| (task.is_count || !task.is_estimated).then(TokenUsage::default));
+    let told = told.or_else(|| (!task.is_estimated).then(TokenUsage::default));
     if let Some(used) = usage::billed(told, wanted.units) {
         tap.note_usage(used, true);
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::error::BodyFaultKind;
 use crate::model::{
-    CacheMark, Effort, Format, Media, MediaKind, Params, Part, PartBody, Reasoning, Signature, Source, Thought, Tool,
+    CacheMark, Effort, Format, MediaKind, Params, Part, PartBody, Reasoning, Signature, Source, Thought, Tool,
     ToolChoice, ToolKind,
 };
 
@@ -39,17 +39,6 @@ fn function<'a>(name: &'a str, schema: Option<&'a str>) -> Tool<'a> {
 
 fn asking<'a>(params: Params<'a>) -> Request<'a> {
     Request { params, ..foreign() }
-}
-
-fn media<'a>(kind: MediaKind, mime: Option<&'a str>, source: Source<'a>) -> Part<'a> {
-    Part::new(PartBody::Media(Media {
-        kind,
-        mime: mime.map(Into::into),
-        source,
-        name: None,
-        detail: None,
-        at: "messages[0].content[1]".to_owned(),
-    }))
 }
 
 fn thought<'a>(text: &'a str, signature: Option<Signature<'a>>) -> Part<'a> {
@@ -595,38 +584,41 @@ fn t25_t26_images_and_documents_are_blocks_of_their_kind() {
     let base64 = |mime: &str, data: &str| json!({"type":"base64","media_type":mime,"data":data});
     let is = |sort: &str, source: Value| (sort.to_owned(), source);
     assert_eq!(
-        block(media(MediaKind::Image, Some("image/png"), inline("QUJD"))),
+        block(Part::media(MediaKind::Image, Some("image/png"), inline("QUJD"))),
         is("image", base64("image/png", "QUJD"))
     );
     assert_eq!(
-        block(media(MediaKind::Image, Some("image/jpg"), inline("QUJD"))),
+        block(Part::media(MediaKind::Image, Some("image/jpg"), inline("QUJD"))),
         is("image", base64("image/jpeg", "QUJD"))
     );
-    assert_eq!(block(media(MediaKind::Image, None, inline("/9j/AAAA"))), is("image", base64("image/jpeg", "/9j/AAAA")));
     assert_eq!(
-        block(media(MediaKind::Image, Some("application/pdf"), inline("JVBERi0="))),
+        block(Part::media(MediaKind::Image, None, inline("/9j/AAAA"))),
+        is("image", base64("image/jpeg", "/9j/AAAA"))
+    );
+    assert_eq!(
+        block(Part::media(MediaKind::Image, Some("application/pdf"), inline("JVBERi0="))),
         is("document", base64("application/pdf", "JVBERi0="))
     );
     assert_eq!(
-        block(media(MediaKind::File, None, inline("JVBERi0="))),
+        block(Part::media(MediaKind::File, None, inline("JVBERi0="))),
         is("document", base64("application/pdf", "JVBERi0="))
     );
     assert_eq!(
-        block(media(MediaKind::File, Some("image/webp"), inline("UklG"))),
+        block(Part::media(MediaKind::File, Some("image/webp"), inline("UklG"))),
         is("image", base64("image/webp", "UklG"))
     );
     assert_eq!(
-        block(media(MediaKind::File, Some("text/plain; charset=utf-8"), inline("aMOk"))),
+        block(Part::media(MediaKind::File, Some("text/plain; charset=utf-8"), inline("aMOk"))),
         is("document", json!({"type":"text","media_type":"text/plain","data":"hä"}))
     );
     let url = |address: &'static str| Source::Url(address.into());
     assert_eq!(
-        block(media(MediaKind::Image, None, url("https://x/a.png"))),
+        block(Part::media(MediaKind::Image, None, url("https://x/a.png"))),
         is("image", json!({"type":"url","url":"https://x/a.png"}))
     );
-    assert_eq!(block(media(MediaKind::Image, None, url("https://x/a.PDF?b"))).0, "document");
-    assert_eq!(block(media(MediaKind::File, None, url("https://x/a"))).0, "document");
-    let shown = result("1", vec![media(MediaKind::Image, Some("image/png"), inline("QUJD"))]);
+    assert_eq!(block(Part::media(MediaKind::Image, None, url("https://x/a.PDF?b"))).0, "document");
+    assert_eq!(block(Part::media(MediaKind::File, None, url("https://x/a"))).0, "document");
+    let shown = result("1", vec![Part::media(MediaKind::Image, Some("image/png"), inline("QUJD"))]);
     let (body, _) = sent(&saying(vec![(Role::User, vec![shown])]));
     assert_eq!(body["messages"][0]["content"][0]["content"][0]["type"], "image");
 }
@@ -635,12 +627,12 @@ fn t25_t26_images_and_documents_are_blocks_of_their_kind() {
 fn t27_what_anthropic_cannot_carry_is_refused_and_never_vanishes() {
     let inline = || Source::Inline("QUJD".into());
     for part in [
-        media(MediaKind::Audio, Some("audio/wav"), inline()),
-        media(MediaKind::Video, None, Source::Url("https://x".into())),
-        media(MediaKind::File, Some("application/msword"), inline()),
-        media(MediaKind::File, None, inline()),
-        media(MediaKind::File, Some("text/plain"), Source::Inline("/w==".into())),
-        media(MediaKind::File, None, Source::FileId("file-1".into())),
+        Part::media(MediaKind::Audio, Some("audio/wav"), inline()),
+        Part::media(MediaKind::Video, None, Source::Url("https://x".into())),
+        Part::media(MediaKind::File, Some("application/msword"), inline()),
+        Part::media(MediaKind::File, None, inline()),
+        Part::media(MediaKind::File, Some("text/plain"), Source::Inline("/w==".into())),
+        Part::media(MediaKind::File, None, Source::FileId("file-1".into())),
     ] {
         let fault = refused(&saying(vec![(Role::User, vec![Part::text("x"), part.clone()])]));
         assert_eq!(fault.kind, BodyFaultKind::Unsupported);
@@ -648,7 +640,7 @@ fn t27_what_anthropic_cannot_carry_is_refused_and_never_vanishes() {
         assert!(fault.message.starts_with("`messages[0].content[1]` cannot be sent: "), "{}", fault.message);
         assert!(usual().gets(&saying(vec![(Role::User, vec![result("1", vec![part])])])).is_err());
     }
-    let spoken = media(MediaKind::Image, Some("image/png"), inline());
+    let spoken = Part::media(MediaKind::Image, Some("image/png"), inline());
     assert!(usual().gets(&saying(vec![(Role::User, vec![Part::text("x")]), (Role::Assistant, vec![spoken])])).is_err());
 }
 

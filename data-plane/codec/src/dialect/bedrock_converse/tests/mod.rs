@@ -121,14 +121,7 @@ fn redacted(sealed: &'static str) -> Part<'static> {
 }
 
 fn media(kind: MediaKind, mime: &'static str, source: Source<'static>) -> Part<'static> {
-    Part::new(PartBody::Media(Media {
-        kind,
-        mime: Some(mime.into()),
-        source,
-        name: None,
-        detail: None,
-        at: "messages[0].content[1]".to_owned(),
-    }))
+    Part::media(kind, Some(mime), source)
 }
 
 fn inline(kind: MediaKind, mime: &'static str) -> Part<'static> {

@@ -8,8 +8,8 @@ use super::*;
 use crate::error::BodyFaultKind;
 use crate::loss::Loss;
 use crate::model::{
-    Effort, Format, Media, MediaKind, Params, Part, PartBody, Reasoning, Role, Signature, Source, Thought, Tool,
-    ToolChoice, ToolKind, Turn,
+    Effort, Format, MediaKind, Params, Part, PartBody, Reasoning, Role, Signature, Source, Thought, Tool, ToolChoice,
+    ToolKind, Turn,
 };
 
 pub fn turn(role: Role, parts: Vec<Part<'static>>) -> Turn<'static> {
@@ -33,20 +33,8 @@ pub fn signed(mut part: Part<'static>, signature: Signature<'static>) -> Part<'s
     part
 }
 
-pub fn media(kind: MediaKind, mime: Option<&'static str>, source: Source<'static>) -> Part<'static> {
-    let mime = mime.map(Cow::Borrowed);
-    Part::new(PartBody::Media(Media {
-        kind,
-        mime,
-        source,
-        name: None,
-        detail: None,
-        at: "messages[0].content[1]".to_owned(),
-    }))
-}
-
 pub fn png() -> Part<'static> {
-    media(MediaKind::Image, Some("image/png"), Source::Inline("iVBO".into()))
+    Part::media(MediaKind::Image, Some("image/png"), Source::Inline("iVBO".into()))
 }
 
 pub fn function(name: &'static str) -> Tool<'static> {
@@ -458,7 +446,7 @@ fn t21_results_are_objects_whatever_they_were() {
 
 #[test]
 fn t26_media_of_results_stand_inside_or_beside_and_never_vanish() {
-    let pdf = || media(MediaKind::File, Some("application/pdf"), Source::Inline("JVBE".into()));
+    let pdf = || Part::media(MediaKind::File, Some("application/pdf"), Source::Inline("JVBE".into()));
     let of = |model: &str| {
         let results = vec![result("c1", vec![Part::text("see"), png(), pdf()]), result("c2", vec![png()])];
         let calls = vec![signed(call("c1", "f", "{}"), Signature::Own("s".into())), call("c2", "f", "{}")];
@@ -482,7 +470,7 @@ fn t26_media_of_results_stand_inside_or_beside_and_never_vanish() {
 
 #[test]
 fn t25_t27_media_go_with_their_types() {
-    let mut named = media(MediaKind::File, None, Source::Inline("JVBE".into()));
+    let mut named = Part::media(MediaKind::File, None, Source::Inline("JVBE".into()));
     if let PartBody::Media(media) = &mut named.body {
         media.name = Some("a.pdf".into());
         media.detail = Some("high".into());
@@ -492,10 +480,10 @@ fn t25_t27_media_go_with_their_types() {
         vec![
             png(),
             named,
-            media(MediaKind::Audio, Some("audio/wav"), Source::Inline("UklG".into())),
-            media(MediaKind::Image, None, Source::Url("https://x.example/cat.jpg?w=1".into())),
-            media(MediaKind::Video, None, Source::Url("https://x.example/watch?v=1".into())),
-            media(MediaKind::File, None, Source::Text("plain".into())),
+            Part::media(MediaKind::Audio, Some("audio/wav"), Source::Inline("UklG".into())),
+            Part::media(MediaKind::Image, None, Source::Url("https://x.example/cat.jpg?w=1".into())),
+            Part::media(MediaKind::Video, None, Source::Url("https://x.example/watch?v=1".into())),
+            Part::media(MediaKind::File, None, Source::Text("plain".into())),
         ],
     )]));
     let expected = json!([
@@ -507,13 +495,17 @@ fn t25_t27_media_go_with_their_types() {
         {"inlineData": {"mimeType": "text/plain", "data": "cGxhaW4="}},
     ]);
     assert_eq!((body["contents"][0]["parts"].clone(), losses.as_str()), (expected, "image_detail, file_name"));
-    let untyped = request(vec![turn(Role::User, vec![media(MediaKind::Image, None, Source::Inline("iVBO".into()))])]);
+    let untyped =
+        request(vec![turn(Role::User, vec![Part::media(MediaKind::Image, None, Source::Inline("iVBO".into()))])]);
     assert_eq!(refused(&untyped), (BodyFaultKind::Unsupported, Some("messages[0].content[1]".into())));
-    let kept = request(vec![turn(Role::User, vec![media(MediaKind::File, None, Source::FileId("file-1".into()))])]);
+    let kept =
+        request(vec![turn(Role::User, vec![Part::media(MediaKind::File, None, Source::FileId("file-1".into()))])]);
     assert_eq!(refused(&kept), (BodyFaultKind::Unsupported, Some("messages[0].content[1]".into())));
     let carry = carry();
-    let far =
-        request(vec![turn(Role::User, vec![media(MediaKind::Video, None, Source::Url("https://x.example/v".into()))])]);
+    let far = request(vec![turn(
+        Role::User,
+        vec![Part::media(MediaKind::Video, None, Source::Url("https://x.example/v".into()))],
+    )]);
     assert!(asked(&far, &wanted("gemini-2.5-flash", &["vertex"], &carry)).is_err());
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Answer, Choice, Finish, Media, MediaKind, Part, PartBody, Source};
+use crate::model::{Answer, Choice, Finish, MediaKind, Part, PartBody, Source};
 use domain::usage::UsageSource;
 
 fn shown_to(answer: &Answer<'_>, wanted: &AnswerEdits) -> Value {
@@ -188,16 +188,7 @@ fn clients_of_the_old_form_see_the_old_form() {
 
 #[test]
 fn images_and_sounds_have_their_places() {
-    let media = |kind, source, mime: Option<&'static str>| {
-        Part::new(PartBody::Media(Media {
-            kind,
-            mime: mime.map(Into::into),
-            source,
-            name: None,
-            detail: None,
-            at: String::new(),
-        }))
-    };
+    let media = |kind, source, mime| Part::media(kind, mime, source);
     let parts = vec![
         media(MediaKind::Image, Source::Inline("QUJD".into()), Some("image/webp")),
         media(MediaKind::Image, Source::Url("https://x/y.png".into()), None),

@@ -6,7 +6,7 @@ use super::*;
 use crate::dialect::openai_chat::thoughts::put_seals;
 use crate::drive::StreamEnd;
 use crate::model::fold::fold;
-use crate::model::{Media, MediaKind, Part, PartBody, Signature, Source, Thought};
+use crate::model::{MediaKind, Part, PartBody, Signature, Source, Thought};
 
 #[test]
 fn thousands_of_tools_among_many_names_are_offered_at_once() {
@@ -29,11 +29,7 @@ fn thousands_of_seals_find_their_images_and_the_last_text() {
         let thought = Thought { is_redacted: true, id: Some(id.clone().into()), ..Thought::default() };
         Part { signature: Some(Signature::Own(id.into())), ..Part::new(PartBody::Thought(thought)) }
     };
-    let image = || {
-        let source = Source::Inline("AAAA".into());
-        let at = String::new();
-        Part::new(PartBody::Media(Media { kind: MediaKind::Image, mime: None, source, name: None, detail: None, at }))
-    };
+    let image = || Part::media(MediaKind::Image, None, Source::Inline("AAAA".into()));
     let mut parts = vec![Part::text("first"), Part::text("last")];
     parts.extend((0..most).map(|_| image()));
     parts.extend((0..=most).rev().map(|number| seal(format!("seal_of_image_{number}"))));

@@ -99,10 +99,7 @@ fn every_listed_loss_of_requests_can_happen_and_no_other() {
 
 #[test]
 fn every_listed_loss_of_answers_can_happen() {
-    let media = |kind| {
-        let source = Source::Inline("QUJD".into());
-        Part::new(PartBody::Media(Media { kind, mime: None, source, name: None, detail: None, at: String::new() }))
-    };
+    let media = |kind| Part::media(kind, None, Source::Inline("QUJD".into()));
     let cited = PartBody::Text { text: "x".into(), annotations: Some(r#"[{"document":1}]"#.into()) };
     let parts = vec![Part::new(cited), media(MediaKind::Video), Part::new(PartBody::Other { raw: "{}".into() })];
     let answer = Answer {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::*;
 use crate::loss::Loss;
 use crate::model::fold;
-use crate::model::{Choice, Event, Finish, Media, MediaKind, Part, PartBody, Piece, Signature, Source, Start, Thought};
+use crate::model::{Choice, Event, Finish, MediaKind, Part, PartBody, Piece, Signature, Source, Start, Thought};
 
 /// A response as a provider would write it.
 fn response(more: Json) -> Json {
@@ -631,9 +631,7 @@ fn log_probabilities_cross_both_ways() {
 
 #[test]
 fn pictures_are_items_and_everything_without_a_place_is_a_named_loss() {
-    let media = |kind, source| {
-        Part::new(PartBody::Media(Media { kind, mime: None, source, name: None, detail: None, at: String::new() }))
-    };
+    let media = |kind, source| Part::media(kind, None, source);
     let picture = || media(MediaKind::Image, Source::Inline("iVBOR".into()));
     let mut signed = Part::text("x");
     signed.signature = Some(Signature::Own("s".into()));

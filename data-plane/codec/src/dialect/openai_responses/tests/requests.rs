@@ -5,8 +5,8 @@ use super::*;
 use crate::error::BodyFaultKind;
 use crate::loss::Loss;
 use crate::model::{
-    CacheMark, Effort, Format, Media, MediaKind, Params, Part, PartBody, Reasoning, Role, Signature, Source, Thought,
-    Tool, ToolChoice, ToolKind, Turn,
+    CacheMark, Effort, Format, MediaKind, Params, Part, PartBody, Reasoning, Role, Signature, Source, Thought, Tool,
+    ToolChoice, ToolKind, Turn,
 };
 
 fn turn<'a>(role: Role, parts: Vec<Part<'a>>) -> Turn<'a> {
@@ -24,17 +24,6 @@ fn said(turns: Vec<Turn<'_>>) -> Request<'_> {
 fn function(name: &'static str, strict: Option<bool>) -> Tool<'static> {
     let kind = ToolKind::Function { name: name.into(), description: None, schema: None, strict };
     Tool { kind, cache: None }
-}
-
-fn media(kind: MediaKind, mime: Option<&'static str>, source: Source<'static>) -> Part<'static> {
-    Part::new(PartBody::Media(Media {
-        kind,
-        mime: mime.map(Into::into),
-        source,
-        name: None,
-        detail: None,
-        at: "messages[0].content[1]".to_owned(),
-    }))
 }
 
 fn refused(request: Request<'_>) -> BodyFault {
@@ -414,7 +403,7 @@ fn t21_results_keep_their_parts_and_say_that_they_failed() {
     assert_eq!(result(vec![Part::text("y")], false), (output(json!("y")), String::new()));
     assert_eq!(result(Vec::new(), false).0, output(json!("")));
     assert_eq!(result(vec![Part::text("y")], true), (output(json!("Error: y")), "tool_error".to_owned()));
-    let png = || media(MediaKind::Image, Some("image/png"), Source::Inline("iVBOR".into()));
+    let png = || Part::media(MediaKind::Image, Some("image/png"), Source::Inline("iVBOR".into()));
     let parts = json!([
         {"type": "input_text", "text": "y"},
         {"type": "input_image", "image_url": "data:image/png;base64,iVBOR"},
@@ -457,7 +446,7 @@ fn t25_images_cross_as_data_url_or_id() {
         let fault = refused(Request { from: "", ..request });
         assert_eq!(fault.kind, BodyFaultKind::Unsupported, "an id of another provider's file");
     });
-    let jpeg = media(MediaKind::Image, None, Source::Inline("/9j/4AAQ".into()));
+    let jpeg = Part::media(MediaKind::Image, None, Source::Inline("/9j/4AAQ".into()));
     let (sent, _) = foreign(said(vec![turn(Role::User, vec![jpeg])]));
     assert_eq!(sent["input"][0]["content"][0]["image_url"], "data:image/jpeg;base64,/9j/4AAQ");
     let fault = fault_of(json!({"model": "m", "input": [{"role": "user", "content": [{"type": "input_image"}]}]}));
@@ -472,15 +461,15 @@ fn t26_documents_never_vanish() {
     ]);
     let body = json!({"model": "m", "input": [{"role": "user", "content": content}]});
     assert_eq!(round(body).0["input"][0]["content"], content);
-    let pdf = media(MediaKind::File, Some("application/pdf"), Source::Inline("JVBERi0=".into()));
-    let plain = media(MediaKind::File, Some("text/plain"), Source::Text("words".into()));
+    let pdf = Part::media(MediaKind::File, Some("application/pdf"), Source::Inline("JVBERi0=".into()));
+    let plain = Part::media(MediaKind::File, Some("text/plain"), Source::Text("words".into()));
     let (sent, _) = foreign(said(vec![turn(Role::User, vec![pdf, plain])]));
     let expected = json!([
         {"type": "input_file", "file_data": "data:application/pdf;base64,JVBERi0=", "filename": "file.pdf"},
         {"type": "input_text", "text": "words"},
     ]);
     assert_eq!(sent["input"][0]["content"], expected);
-    let mut named = media(MediaKind::Image, None, Source::Url("https://a".into()));
+    let mut named = Part::media(MediaKind::Image, None, Source::Url("https://a".into()));
     if let PartBody::Media(media) = &mut named.body {
         media.name = Some("a.png".into());
     }
@@ -492,13 +481,13 @@ fn t27_sounds_cross_and_films_are_refused() {
     let content = json!([{"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}}]);
     let body = json!({"model": "m", "input": [{"role": "user", "content": content}]});
     assert_eq!(round(body).0["input"][0]["content"], content);
-    let film = media(MediaKind::Video, None, Source::Url("https://a".into()));
+    let film = Part::media(MediaKind::Video, None, Source::Url("https://a".into()));
     let fault = refused(said(vec![turn(Role::User, vec![film])]));
     assert!(
         fault.kind == BodyFaultKind::Unsupported
             && fault.message.starts_with("`messages[0].content[1]` cannot be sent: video cannot stand so in a message")
     );
-    let made = media(MediaKind::Image, None, Source::Inline("iVBOR".into()));
+    let made = Part::media(MediaKind::Image, None, Source::Inline("iVBOR".into()));
     let fault = refused(said(vec![turn(Role::Assistant, vec![made])]));
     assert!(fault.message.contains("image cannot stand so in what the model said itself"));
     for (audio, path) in [
