@@ -65,6 +65,20 @@ impl Text {
     pub fn quoted(&self) -> Span {
         Span { start: self.span.start.saturating_sub(1), end: self.span.end + 1 }
     }
+
+    /// Whether this piece of `bytes` means `word`.
+    #[inline]
+    pub fn is(&self, word: &str, bytes: &[u8]) -> bool {
+        match self.escaped {
+            false => self.span.of(bytes) == word.as_bytes(),
+            true => self.may_be(word) && Cursor::lenient(bytes).text(*self).is_some_and(|meant| meant == word),
+        }
+    }
+
+    /// No character is longer in a text than in its escape, and none more than six times shorter.
+    fn may_be(&self, word: &str) -> bool {
+        (word.len()..=word.len().saturating_mul(6)).contains(&self.span.len())
+    }
 }
 
 /// Where and why the text is not what the grammar wants.

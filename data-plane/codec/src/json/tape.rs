@@ -6,12 +6,15 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::kept::{Form, Kept, LONG};
-use super::{Cursor, Flaw, FlawKind, Kind, Span, whole_number};
+use super::{Cursor, Flaw, FlawKind, Kind, Span, Text, whole_number};
 use crate::error::{BodyFault, BodyFaultKind};
 use crate::fault::clean;
 
 /// Values that one text may have: more say nothing that a model could read, and would cost more room than the text.
 const MOST: usize = 1 << 20;
+/// Bytes of text for each value, about; and values that room is made for before they are met.
+const USUAL: usize = 24;
+const MOST_AT_ONCE: usize = 64;
 /// Objects with more fields than this are checked for doubled names by sorting.
 const FEW: usize = 16;
 /// Letters of a doubled name that its sender is shown.
@@ -57,20 +60,26 @@ enum Long<'a> {
 impl Tape {
     /// Reads one text from a provider.
     pub fn read<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, Flaw> {
-        let text = self.fill(text)?;
+        let text = self.fill(text, &[])?;
+        Ok(Value { text, nodes: &self.nodes, long: Long::Copied, at: 0 })
+    }
+
+    /// Reads of an object only the fields of these names: all that nobody asks for costs no room.
+    pub fn read_fields<'a>(&'a mut self, text: &'a [u8], names: &[&str]) -> Result<Value<'a>, Flaw> {
+        let text = self.fill(text, names)?;
         Ok(Value { text, nodes: &self.nodes, long: Long::Copied, at: 0 })
     }
 
     /// Reads a text of which nobody asks what its long strings mean: those with escapes are given as they are written.
     pub fn skim<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, Flaw> {
-        let text = self.fill(text)?;
+        let text = self.fill(text, &[])?;
         Ok(Value { text, nodes: &self.nodes, long: Long::Raw, at: 0 })
     }
 
     /// Reads a client's text, which was scanned before: no object in it may name a field twice. What its long strings mean
     /// is kept, for [`Value::kept`].
     pub fn read_strictly<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, BodyFault> {
-        let text = self.fill(text).map_err(|_| BodyFault {
+        let text = self.fill(text, &[]).map_err(|_| BodyFault {
             kind: BodyFaultKind::Malformed,
             param: None,
             message: "the body is not valid JSON".to_owned(),
@@ -91,18 +100,20 @@ impl Tape {
         }
     }
 
-    fn fill<'a>(&mut self, text: &'a [u8]) -> Result<&'a str, Flaw> {
+    /// Of an object on top only the fields of these names, of which none means all.
+    fn fill<'a>(&mut self, text: &'a [u8], names: &[&str]) -> Result<&'a str, Flaw> {
         let text = simdutf8::basic::from_utf8(text).map_err(|_| Flaw { at: 0, kind: FlawKind::Expected("UTF-8") })?;
         self.nodes.clear();
+        self.nodes.reserve((text.len() / USUAL).min(MOST_AT_ONCE));
         self.kept = Kept::default();
         let mut cursor = Cursor::lenient(text.as_bytes());
-        self.value(&mut cursor)?;
+        self.value(&mut cursor, names)?;
         cursor.end()?;
         Ok(text)
     }
 
-    /// One value with all that is in it; as deep as the cursor allows.
-    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Flaw> {
+    /// One value with all that is in it, as deep as the cursor allows; of an object only the fields of these names.
+    fn value(&mut self, cursor: &mut Cursor<'_>, names: &[&str]) -> Result<(), Flaw> {
         let kind = cursor.kind()?;
         let start = cursor.position();
         let at = self.nodes.len();
@@ -116,16 +127,20 @@ impl Tape {
                 let mut more = cursor.open_object()?;
                 while more {
                     let key = cursor.key()?;
-                    let next = self.nodes.len() + 1;
-                    self.nodes.push(Node { kind: Kind::String, escaped: key.escaped, span: key.quoted(), next });
-                    self.value(cursor)?;
+                    if names.is_empty() || names.iter().any(|name| key.is(name, cursor.bytes)) {
+                        let next = self.nodes.len() + 1;
+                        self.nodes.push(Node { kind: Kind::String, escaped: key.escaped, span: key.quoted(), next });
+                        self.value(cursor, &[])?;
+                    } else {
+                        cursor.pass()?;
+                    }
                     more = cursor.next_field()?;
                 }
             }
             Kind::Array => {
                 let mut more = cursor.open_array()?;
                 while more {
-                    self.value(cursor)?;
+                    self.value(cursor, &[])?;
                     more = cursor.next_item()?;
                 }
             }
@@ -302,11 +317,9 @@ impl<'a> Value<'a> {
                     && end.checked_sub(start) == Some(text.len())
                     && self.text.as_bytes().get(start..end) == Some(text.as_bytes())
             }
-            // No character is longer in a text than in its escape, and none more than six times shorter.
             true => {
-                let written = node.span.len().saturating_sub(2);
-                (text.len()..=text.len().saturating_mul(6)).contains(&written)
-                    && self.string().is_some_and(|meant| meant == text)
+                let span = Span { start: node.span.start + 1, end: node.span.end.saturating_sub(1) };
+                Text { span, escaped: true }.may_be(text) && self.string().is_some_and(|meant| meant == text)
             }
         }
     }
@@ -433,6 +446,24 @@ mod tests {
         assert_eq!(value.get("a").unwrap().raw(), r#"[1,{"b":"x\n\u00e4\ud83d\ude00\ud83d"},null]"#);
         assert!(value.get("zz").is_none() && value.path(&["e", "x"]).is_none());
         assert_eq!(value.fields().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["a", "n", "ab", "e", "c"]);
+    }
+
+    #[test]
+    fn of_an_object_only_the_wanted_fields_are_kept() {
+        let body = br#"{"a":{"b":[1,2]},"skipped":{"a":7},"\u0063":"x","d":null}"#;
+        let mut tape = Tape::default();
+        let value = tape.read_fields(body, &["a", "c", "none"]).unwrap();
+        assert_eq!(value.fields().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(value.path(&["a", "b"]).unwrap().items().count(), 2);
+        assert_eq!(value.raw().as_bytes(), body);
+        assert!(
+            Tape::default().read_fields(br#"{"skipped":[1,]}"#, &["a"]).is_err(),
+            "what is left out is read all the same"
+        );
+        assert_eq!(
+            Tape::default().read_fields(b"[{\"b\":1}]", &["a"]).unwrap().items().next().unwrap().count("b"),
+            Some(1)
+        );
     }
 
     #[test]

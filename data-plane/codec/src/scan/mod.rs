@@ -226,9 +226,8 @@ fn is_conversation(meaning: Meaning) -> bool {
     matches!(meaning, Meaning::Messages | Meaning::Contents | Meaning::Input | Meaning::Items { .. })
 }
 
-/// The place of the first item of this type in a list of them. Only lists that have the word anywhere are read again.
+/// The place of the first item of this type in a list of them.
 fn item_of_type(items: &[u8], word: &str) -> Option<usize> {
-    memchr::memmem::find(items, word.as_bytes())?;
     let mut tape = Tape::default();
     tape.read(items).ok()?.items().position(|item| item.get("type").is_some_and(|kind| kind.is_text(word)))
 }
@@ -385,19 +384,23 @@ impl<'a> Pass<'a> {
                 }
                 self.scan.choices = choices;
             }
-            Meaning::Messages => self.messages(name, kind)?,
+            Meaning::Messages => self.messages(name, kind, &mut Media::default())?,
             Meaning::Contents if kind == Kind::Object => self.only_message()?,
-            Meaning::Contents => self.messages(name, kind)?,
+            Meaning::Contents => self.messages(name, kind, &mut Media::default())?,
             Meaning::Input | Meaning::Items { .. } if kind == Kind::String => {
                 self.scan.characters = count(self.text(name, kind)?.chars().count());
                 self.scan.messages = 1;
             }
-            Meaning::Input => self.messages(name, kind)?,
+            Meaning::Input => self.messages(name, kind, &mut Media::default())?,
             Meaning::Items { refused, why } => {
                 let start = self.cursor.position();
-                self.messages(name, kind)?;
+                let mut media = Media::looking_for(refused);
+                self.messages(name, kind, &mut media)?;
                 let items = self.body.get(start..self.cursor.position()).unwrap_or_default();
-                if let Some(at) = item_of_type(items, refused) {
+                // Only lists that have the word anywhere are read again.
+                if media.has_met
+                    && let Some(at) = item_of_type(items, refused)
+                {
                     let message = format!("`{name}[{at}]`: {why}");
                     return Err(fault(BodyFaultKind::Unsupported, &format!("{name}[{at}]"), message));
                 }
@@ -477,21 +480,20 @@ impl<'a> Pass<'a> {
         number.ok_or_else(|| wrong_type(name, "a whole number, not negative"))
     }
 
-    fn messages(&mut self, name: &str, kind: Kind) -> Result<(), Stop> {
+    fn messages(&mut self, name: &str, kind: Kind, media: &mut Media) -> Result<(), Stop> {
         if kind != Kind::Array {
             return Err(wrong_type(name, "an array"));
         }
-        let mut media = Media::default();
         let mut more = self.cursor.open_array()?;
         while more {
-            self.cursor.skip(&mut media)?;
+            self.cursor.skip(media)?;
             self.scan.messages += 1;
             more = self.cursor.next_item()?;
         }
         if self.scan.messages == 0 {
             return Err(fault(BodyFaultKind::OutOfRange, name, format!("`{name}` must not be empty")));
         }
-        self.count_media(&media);
+        self.count_media(media);
         Ok(())
     }
 
@@ -697,6 +699,15 @@ struct Media {
     bytes: u64,
     /// Whether the last key was one that carries bare base64.
     bare_data: bool,
+    /// A word to look out for, and whether some text is it.
+    word: &'static str,
+    has_met: bool,
+}
+
+impl Media {
+    fn looking_for(word: &'static str) -> Self {
+        Media { word, ..Media::default() }
+    }
 }
 
 impl Watch for Media {
@@ -711,6 +722,7 @@ impl Watch for Media {
 
     #[inline]
     fn string(&mut self, bytes: &[u8], text: Text) {
+        self.has_met |= text.is(self.word, bytes);
         if text.span.len() >= MEDIA_FLOOR {
             let raw = text.span.of(bytes);
             if raw.starts_with(b"data:") || (self.bare_data && is_base64(raw)) {

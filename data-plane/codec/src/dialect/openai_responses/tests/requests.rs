@@ -275,7 +275,11 @@ fn t16_nothing_is_stored_and_what_needs_a_store_is_refused() {
     let scan = |items: Json| super::super::DIALECT.scan(json!({"model": "m", "input": items}).to_string().as_bytes());
     let refused = scan(json!([{"type": "item_reference", "id": "msg_1"}])).unwrap_err();
     assert_eq!((refused.kind, refused.param.as_deref()), (BodyFaultKind::Unsupported, Some("input[0]")));
-    assert!(scan(json!([{"role": "user", "content": "what is an item_reference?"}])).is_ok());
+    for harmless in ["what is an item_reference?", "item_reference", "two\nlines"] {
+        assert!(scan(json!([{"role": "user", "content": harmless}])).is_ok());
+    }
+    let escaped = br#"{"model":"m","input":[{},{"type":"item\u005freference","id":"msg_1"}]}"#;
+    assert_eq!(super::super::DIALECT.scan(escaped).unwrap_err().param.as_deref(), Some("input[1]"));
     for store in [json!(null), json!(true), json!(false)] {
         let body = asked(json!({"store": store, "previous_response_id": null, "background": false}));
         let (sent, losses) = round(body);
