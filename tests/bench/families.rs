@@ -55,34 +55,42 @@ impl Turn {
 }
 
 pub async fn measure(ground: &Ground, extent: &Extent) -> Result<Values> {
-    let floor = Kind::Floor.start(ground).await?;
-    let mut tollgate = Kind::Tollgate.start(ground).await?;
-    // Models are named in full here.
-    tollgate.author = "";
     let mut turns = Vec::new();
     for _ in 0..extent.turns {
-        turns.push(turn(ground, (&floor, &tollgate), extent).await?);
+        turns.push(turn(ground, extent).await?);
     }
     Ok(figures(&turns))
 }
 
-async fn turn(ground: &Ground, (floor, tollgate): (&Target, &Target), extent: &Extent) -> Result<Turn> {
+/// Both targets are new in each turn, as in the rounds of the other steps: what a long run leaves behind (a control plane's
+/// database above all, which stands with the load) is not what is compared.
+async fn turn(ground: &Ground, extent: &Extent) -> Result<Turn> {
+    let floor = Kind::Floor.start(ground).await?;
+    let mut tollgate = Kind::Tollgate.start(ground).await?;
+    // Models are named in full here.
+    tollgate.author = "";
     let mut turn = Turn { costs: Vec::new(), failed: 0.0 };
     for way in Way::all() {
-        let target = if way.provider.is_some() { tollgate } else { floor };
-        let named = |model: &str| way.provider.map_or(model.to_owned(), |provider| model_of(provider, model));
-        let family = ["--family", way.client.name()];
-        let whole = [&family[..], &["--connections", "32"]].concat();
-        let whole = loaded(ground, target, "closed", &named(WHOLE), extent.seconds / 2.0, &whole).await?;
-        let streams = [&family[..], &["--streams", "50"]].concat();
-        let streams = loaded(ground, target, "streams", &named(BRISK), extent.seconds / 2.0, &streams).await?;
-        turn.failed += (whole.summary.errors + streams.summary.errors) as f64;
-        let each = |cpu: Option<Cpu>, pieces: u64| cpu.map(|cpu| cpu.micros() / pieces.max(1) as f64);
-        let request = each(whole.cpu, whole.summary.answered).context("the target has no bill")?;
-        let chunk = each(streams.cpu, streams.summary.chunks).context("the target has no bill")?;
+        let target = if way.provider.is_some() { &tollgate } else { &floor };
+        let (request, chunk) = cost(ground, target, way, extent, &mut turn.failed).await?;
         turn.costs.push((way, request, chunk));
     }
     Ok(turn)
+}
+
+/// What a request and a chunk of one way cost.
+async fn cost(ground: &Ground, target: &Target, way: Way, extent: &Extent, failed: &mut f64) -> Result<(f64, f64)> {
+    let named = |model: &str| way.provider.map_or(model.to_owned(), |provider| model_of(provider, model));
+    let family = ["--family", way.client.name()];
+    let whole = [&family[..], &["--connections", "32"]].concat();
+    let whole = loaded(ground, target, "closed", &named(WHOLE), extent.seconds / 2.0, &whole).await?;
+    let streams = [&family[..], &["--streams", "50"]].concat();
+    let streams = loaded(ground, target, "streams", &named(BRISK), extent.seconds / 2.0, &streams).await?;
+    *failed += (whole.summary.errors + streams.summary.errors) as f64;
+    let each = |cpu: Option<Cpu>, pieces: u64| cpu.map(|cpu| cpu.micros() / pieces.max(1) as f64);
+    let request = each(whole.cpu, whole.summary.answered).context("the target has no bill")?;
+    let chunk = each(streams.cpu, streams.summary.chunks).context("the target has no bill")?;
+    Ok((request, chunk))
 }
 
 fn figures(turns: &[Turn]) -> Values {
@@ -98,7 +106,16 @@ fn figures(turns: &[Turn]) -> Values {
         let ratios: Vec<(f64, f64)> = turns.iter().filter_map(|turn| turn.ratio(way, over)).collect();
         let middle = |pick: fn(&(f64, f64)) -> f64| median(&ratios.iter().map(pick).collect::<Vec<_>>()).unwrap_or(0.0);
         let (request, chunk) = (middle(|ratio| ratio.0), middle(|ratio| ratio.1));
-        eprintln!("  {:<24} request {request:>5.2}, chunk {chunk:>5.2} x {}", way.name(), over.name());
+        let cost = |pick: fn((f64, f64)) -> f64| {
+            median(&turns.iter().filter_map(|turn| turn.of(way)).map(pick).collect::<Vec<_>>()).unwrap_or(0.0)
+        };
+        eprintln!(
+            "  {:<24} request {request:>5.2}, chunk {chunk:>5.2} x {:<24} ({:.1} us, {:.1} us)",
+            way.name(),
+            over.name(),
+            cost(|costs| costs.0),
+            cost(|costs| costs.1)
+        );
         let (of_request, of_chunk) = match is_same {
             true => (Figure::FamilyRequest, Figure::FamilyChunk),
             false => (Figure::CrossRequest, Figure::CrossChunk),

@@ -36,3 +36,13 @@ pub(crate) fn whole_number(digits: &[u8]) -> Option<u64> {
     };
     if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
+
+/// The count that a number says. `7.0` and `7e0` are counts as well: some providers write them so.
+pub(crate) fn written_count(number: &[u8]) -> Option<u64> {
+    whole_number(number).or_else(|| {
+        let number: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+        let is_whole = (0.0..9.0e15).contains(&number) && number.fract() == 0.0;
+        // In range, so the cast is exact.
+        is_whole.then_some(number as u64)
+    })
+}

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 pub(crate) use find::survey;
 use find::{BLOCK, short, stops};
 pub(crate) use half::Half;
-pub(crate) use meaning::{meant_len, whole_number};
+pub(crate) use meaning::{meant_len, whole_number, written_count};
 pub(crate) use out::Writer;
 pub(crate) use tape::{Tape, Value};
 pub use write::NewText;
@@ -500,7 +500,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn count(&mut self) -> Result<Option<u64>, Flaw> {
         if self.kind()? == Kind::Number {
-            return Ok(whole_number(self.number()?.of(self.bytes)));
+            return Ok(written_count(self.number()?.of(self.bytes)));
         }
         self.pass()?;
         Ok(None)

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::kept::{Form, Kept, LONG};
-use super::{Cursor, Flaw, FlawKind, Kind, Span, Text, whole_number};
+use super::{Cursor, Flaw, FlawKind, Kind, Span, Text, written_count};
 use crate::error::{BodyFault, BodyFaultKind};
 use crate::fault::clean;
 
@@ -60,26 +60,20 @@ enum Long<'a> {
 impl Tape {
     /// Reads one text from a provider.
     pub fn read<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, Flaw> {
-        let text = self.fill(text, &[])?;
-        Ok(Value { text, nodes: &self.nodes, long: Long::Copied, at: 0 })
-    }
-
-    /// Reads of an object only the fields of these names: all that nobody asks for costs no room.
-    pub fn read_fields<'a>(&'a mut self, text: &'a [u8], names: &[&str]) -> Result<Value<'a>, Flaw> {
-        let text = self.fill(text, names)?;
+        let text = self.fill(text)?;
         Ok(Value { text, nodes: &self.nodes, long: Long::Copied, at: 0 })
     }
 
     /// Reads a text of which nobody asks what its long strings mean: those with escapes are given as they are written.
     pub fn skim<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, Flaw> {
-        let text = self.fill(text, &[])?;
+        let text = self.fill(text)?;
         Ok(Value { text, nodes: &self.nodes, long: Long::Raw, at: 0 })
     }
 
     /// Reads a client's text, which was scanned before: no object in it may name a field twice. What its long strings mean
     /// is kept, for [`Value::kept`].
     pub fn read_strictly<'a>(&'a mut self, text: &'a [u8]) -> Result<Value<'a>, BodyFault> {
-        let text = self.fill(text, &[]).map_err(|_| BodyFault {
+        let text = self.fill(text).map_err(|_| BodyFault {
             kind: BodyFaultKind::Malformed,
             param: None,
             message: "the body is not valid JSON".to_owned(),
@@ -100,20 +94,19 @@ impl Tape {
         }
     }
 
-    /// Of an object on top only the fields of these names, of which none means all.
-    fn fill<'a>(&mut self, text: &'a [u8], names: &[&str]) -> Result<&'a str, Flaw> {
+    fn fill<'a>(&mut self, text: &'a [u8]) -> Result<&'a str, Flaw> {
         let text = simdutf8::basic::from_utf8(text).map_err(|_| Flaw { at: 0, kind: FlawKind::Expected("UTF-8") })?;
         self.nodes.clear();
         self.nodes.reserve((text.len() / USUAL).min(MOST_AT_ONCE));
         self.kept = Kept::default();
         let mut cursor = Cursor::lenient(text.as_bytes());
-        self.value(&mut cursor, names)?;
+        self.value(&mut cursor)?;
         cursor.end()?;
         Ok(text)
     }
 
-    /// One value with all that is in it, as deep as the cursor allows; of an object only the fields of these names.
-    fn value(&mut self, cursor: &mut Cursor<'_>, names: &[&str]) -> Result<(), Flaw> {
+    /// One value with all that is in it; as deep as the cursor allows.
+    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Flaw> {
         let kind = cursor.kind()?;
         let start = cursor.position();
         let at = self.nodes.len();
@@ -127,20 +120,16 @@ impl Tape {
                 let mut more = cursor.open_object()?;
                 while more {
                     let key = cursor.key()?;
-                    if names.is_empty() || names.iter().any(|name| key.is(name, cursor.bytes)) {
-                        let next = self.nodes.len() + 1;
-                        self.nodes.push(Node { kind: Kind::String, escaped: key.escaped, span: key.quoted(), next });
-                        self.value(cursor, &[])?;
-                    } else {
-                        cursor.pass()?;
-                    }
+                    let next = self.nodes.len() + 1;
+                    self.nodes.push(Node { kind: Kind::String, escaped: key.escaped, span: key.quoted(), next });
+                    self.value(cursor)?;
                     more = cursor.next_field()?;
                 }
             }
             Kind::Array => {
                 let mut more = cursor.open_array()?;
                 while more {
-                    self.value(cursor, &[])?;
+                    self.value(cursor)?;
                     more = cursor.next_item()?;
                 }
             }
@@ -337,15 +326,9 @@ impl<'a> Value<'a> {
         (self.kind() == Kind::Number).then(|| self.raw())
     }
 
-    /// A whole number that is not negative. `7.0` and `7e0` are whole numbers as well: some providers write counts so.
+    /// A whole number that is not negative.
     pub fn u64(&self) -> Option<u64> {
-        let text = self.number()?;
-        whole_number(text.as_bytes()).or_else(|| {
-            let number: f64 = text.parse().ok()?;
-            let is_whole = (0.0..9.0e15).contains(&number) && number.fract() == 0.0;
-            // In range, so the cast is exact.
-            is_whole.then_some(number as u64)
-        })
+        written_count(self.number()?.as_bytes())
     }
 
     /// The whole number under this name.
@@ -446,24 +429,6 @@ mod tests {
         assert_eq!(value.get("a").unwrap().raw(), r#"[1,{"b":"x\n\u00e4\ud83d\ude00\ud83d"},null]"#);
         assert!(value.get("zz").is_none() && value.path(&["e", "x"]).is_none());
         assert_eq!(value.fields().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["a", "n", "ab", "e", "c"]);
-    }
-
-    #[test]
-    fn of_an_object_only_the_wanted_fields_are_kept() {
-        let body = br#"{"a":{"b":[1,2]},"skipped":{"a":7},"\u0063":"x","d":null}"#;
-        let mut tape = Tape::default();
-        let value = tape.read_fields(body, &["a", "c", "none"]).unwrap();
-        assert_eq!(value.fields().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["a", "c"]);
-        assert_eq!(value.path(&["a", "b"]).unwrap().items().count(), 2);
-        assert_eq!(value.raw().as_bytes(), body);
-        assert!(
-            Tape::default().read_fields(br#"{"skipped":[1,]}"#, &["a"]).is_err(),
-            "what is left out is read all the same"
-        );
-        assert_eq!(
-            Tape::default().read_fields(b"[{\"b\":1}]", &["a"]).unwrap().items().next().unwrap().count("b"),
-            Some(1)
-        );
     }
 
     #[test]

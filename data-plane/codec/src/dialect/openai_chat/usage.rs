@@ -144,12 +144,16 @@ fn some(count: u64) -> Option<u64> {
 }
 
 /// The next value's own span, without the space before it.
-fn value(cursor: &mut Cursor<'_>) -> Result<Span, Flaw> {
+pub(in crate::dialect) fn value(cursor: &mut Cursor<'_>) -> Result<Span, Flaw> {
     cursor.kind()?;
     cursor.pass()
 }
 
-fn details(cursor: &mut Cursor<'_>, mut note: impl FnMut(&[u8], Option<u64>)) -> Result<(), Flaw> {
+/// Shows the counts in an object; anything else is passed over.
+pub(in crate::dialect) fn details(
+    cursor: &mut Cursor<'_>,
+    mut note: impl FnMut(&[u8], Option<u64>),
+) -> Result<(), Flaw> {
     if cursor.kind()? != Kind::Object {
         cursor.pass()?;
         return Ok(());

@@ -1,11 +1,12 @@
 //! OpenAI's Responses, without its server-side state: nothing is stored, and what would need a store is refused. What each
-//! file does: `fields` what is acted on in requests, `same` the bytes that go through, `usage` numbers, `ingress` the half
+//! file does: `fields` what is acted on in requests, `same` the bytes that go through, `piece` what answers say, `usage` numbers, `ingress` the half
 //! that faces clients, `egress` the one that faces providers, `seal` a model's state inside reasoning items, `fault` errors.
 
 mod egress;
 mod fault;
 mod fields;
 mod ingress;
+mod piece;
 mod quirks;
 mod read;
 mod same;
@@ -52,5 +53,7 @@ mod item {
     pub const RESULT: &str = "function_call_output";
     pub const REASONING: &str = "reasoning";
     pub const IMAGE: &str = "image_generation_call";
+    pub const SEARCH: &str = "web_search_call";
+    pub const CUSTOM: &str = "custom_tool_call";
     pub const REFERENCE: &str = "item_reference";
 }

@@ -7,12 +7,13 @@ use std::io::Write;
 
 use bytes::Bytes;
 
+use super::piece::{self, Event, Output, Response};
 use super::{item, quirks, usage};
 use crate::bridge::{AnswerEdits, Outbound, RequestEdits, Whole};
 use crate::dialect::{Pass, Same};
 use crate::error::{BodyFault, Error};
 use crate::fault::{self, UpstreamError};
-use crate::json::{self, Cursor, Flaw, Kind, NewText, Tape, Value};
+use crate::json::{self, Cursor, Kind, NewText, Tape, Text, Value};
 use crate::loss::Losses;
 use crate::patch::Edits;
 use crate::receipt::Pricer;
@@ -20,10 +21,6 @@ use crate::same::{self, EventPass, NewFields, Notes, ReadEvents, Verdict};
 use crate::scan::{Meaning, Scan};
 use crate::structured::Settled;
 use crate::tap::Tap;
-
-/// The fields of an answer that say anything here. A real one has thirty.
-const READ: [&str; 10] =
-    ["id", "created_at", "model", "status", "error", "code", "incomplete_details", "output", "usage", "tool_usage"];
 
 /// From the dialect to itself.
 #[derive(Debug)]
@@ -52,23 +49,22 @@ impl Same for BytesThrough {
     }
 
     fn stream(&self, wanted: &AnswerEdits) -> Box<dyn Pass> {
-        Box::new(EventPass::new(Reading { tape: Tape::default(), model: model(wanted) }))
+        Box::new(EventPass::new(Reading { model: model(wanted) }))
     }
 
     fn whole(&self, body: Bytes, wanted: &AnswerEdits, pricer: &mut dyn Pricer) -> Result<Whole, Error> {
-        let mut tape = Tape::default();
-        let response = tape.read_fields(&body, &READ).ok().filter(Value::is_object).ok_or(Error::AnswerNotJson)?;
+        let response = piece::answer(&body).map_err(|_| Error::AnswerNotJson)?;
         let (mut tap, mut edits) = (Tap::default(), Edits::default());
         tap.note_choice(0);
-        if let Some(error) = failure(response) {
-            note_usage(response, &mut tap);
-            tap.note_error(error);
+        if response.has_failed(&body) {
+            note_usage(&response, &mut tap);
+            tap.note_error(read_error(&body, response_error));
             return Ok(Whole { body: body.into(), tap, losses: Losses::default(), settled: Settled::Fits });
         }
-        note_output(response, &mut tap);
+        response.output.note(&mut tap);
         let mut notes = Notes { tap: &mut tap, edits: &mut edits, pricer };
-        edit(response, &model(wanted), 0, &mut notes);
-        note_end(response, "", notes.tap);
+        edit(&response, &body, &model(wanted), 0, &mut notes);
+        note_end(&response, &body, "", notes.tap);
         Ok(Whole { body: edits.apply(&body), tap, losses: Losses::default(), settled: Settled::Fits })
     }
 }
@@ -139,27 +135,33 @@ pub(super) fn response_error(response: Value<'_>) -> UpstreamError {
     failure(response).unwrap_or_else(unexplained)
 }
 
-fn note_usage(response: Value<'_>, tap: &mut Tap) {
-    if let Some(tokens) = usage::tokens(response) {
+/// The error in something that is one: seldom, so it is read once more for that.
+fn read_error(data: &[u8], said: fn(Value<'_>) -> UpstreamError) -> UpstreamError {
+    Tape::default().read(data).map_or_else(|_| unexplained(), said)
+}
+
+fn note_usage(response: &Response, tap: &mut Tap) {
+    if let Some(tokens) = usage::of(response) {
         tap.note_usage(tokens, true);
     }
 }
 
-/// What can be said of a response at its start: who it is, and the model's public name in it.
-fn edit(response: Value<'_>, model: &[u8], base: usize, notes: &mut Notes<'_>) {
-    let [id, created, name] = response.pick(["id", "created_at", "model"]);
+/// What can be said of a response at its start: who it is, and the model's public name in it. Its places are those in
+/// `body`, which stands behind `base` other bytes of what is edited.
+fn edit(response: &Response, body: &[u8], model: &[u8], base: usize, notes: &mut Notes<'_>) {
     if notes.tap.upstream_id().is_empty()
-        && let Some(id) = id.and_then(|id| id.string())
+        && let Some(id) = response.id.and_then(|id| Cursor::lenient(body).text(id))
     {
         notes.tap.note_id(&id);
     }
     if notes.tap.created() == 0 {
-        notes.tap.note_created(created.and_then(|created| created.u64()).unwrap_or(0));
+        notes.tap.note_created(response.created.unwrap_or(0));
     }
-    if let Some(name) = name.filter(|name| name.is_string() && name.raw().as_bytes() != model) {
-        notes.edits.replace(name.span().behind(base), model);
+    if let Some(name) = response.model.filter(|name| name.of(body) != model) {
+        notes.edits.replace(name.behind(base), model);
     }
-    if let Some((found, tokens)) = usage::found(response) {
+    if let Some(found) = &response.usage {
+        let tokens = usage::of(response);
         let receipt = notes.pricer.price(&tokens.unwrap_or_default());
         found.patch(&receipt, base, notes.edits);
         if let Some(tokens) = tokens {
@@ -170,66 +172,57 @@ fn edit(response: Value<'_>, model: &[u8], base: usize, notes: &mut Notes<'_>) {
 
 /// Why a response ended, if it has: its status, or the reason why it is incomplete.
 /// `event` is the last part of the name of the event that brings it, for those who leave the status out.
-pub(super) fn end_word<'v>(response: Value<'v>, event: &str) -> Option<Cow<'v, str>> {
-    let reason = || response.path(&["incomplete_details", "reason"]).and_then(|why| why.string());
-    match response.str("status").as_deref().unwrap_or(event) {
+pub(super) fn end_word<'v>(
+    status: Option<Cow<'v, str>>,
+    reason: impl FnOnce() -> Option<Cow<'v, str>>,
+    event: &str,
+) -> Option<Cow<'v, str>> {
+    match status.as_deref().unwrap_or(event) {
         "completed" => Some(Cow::Borrowed("completed")),
         "incomplete" => Some(reason().unwrap_or(Cow::Borrowed("incomplete"))),
         _ => None,
     }
 }
 
-fn note_end(response: Value<'_>, event: &str, tap: &mut Tap) {
-    if let Some(word) = end_word(response, event) {
+fn note_end(response: &Response, body: &[u8], event: &str, tap: &mut Tap) {
+    let cursor = Cursor::lenient(body);
+    let text = |word: Option<Text>| word.and_then(|word| cursor.text(word));
+    if let Some(word) = end_word(text(response.status), || text(response.reason), event) {
         tap.note_finish(0, &word);
     }
 }
 
-/// How much a whole response has in it.
-fn note_output(response: Value<'_>, tap: &mut Tap) {
-    for item in response.get("output").into_iter().flat_map(|output| output.items()) {
-        let texts = |list: &'static str, name: &'static str| {
-            let list = item.get(list).into_iter().flat_map(|list| list.items());
-            list.map(move |part| len(part.get(name))).sum::<u64>()
-        };
-        let bytes = match item.str("type").unwrap_or_default().as_ref() {
-            item::MESSAGE => texts("content", "text") + texts("content", "refusal"),
-            item::REASONING => texts("content", "text") + texts("summary", "text"),
-            item::CALL => len(item.get("name")) + len(item.get("arguments")),
-            _ => {
-                tap.note_content(len(item.get("input")));
-                continue;
-            }
-        };
-        if bytes > 0 {
-            tap.note_content(bytes);
-        }
+impl Response {
+    fn has_failed(&self, body: &[u8]) -> bool {
+        let is = |word: &str| self.status.is_some_and(|status| status.is(word, body));
+        self.has_error || is("failed") || is("cancelled")
     }
 }
 
-fn len(text: Option<Value<'_>>) -> u64 {
-    text.and_then(|text| text.string()).map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
+impl Output {
+    fn note(&self, tap: &mut Tap) {
+        if self.is_other || self.bytes > 0 {
+            tap.note_content(self.bytes);
+        }
+    }
 }
 
 /// What is remembered from event to event.
 #[derive(Debug)]
 struct Reading {
-    tape: Tape,
     /// The public model name as JSON.
     model: Box<[u8]>,
 }
 
 impl ReadEvents for Reading {
     fn event(&mut self, data: &[u8], base: usize, is_error: bool, mut notes: Notes<'_>) -> Verdict {
-        if !is_error && let Ok(Some(delta)) = delta(data) {
-            note_delta(delta, notes.tap);
-            return Verdict::Pass;
-        }
-        let Ok(event) = self.tape.read(data) else { return unread(data, is_error, notes.tap) };
-        let verdict = told(event, &self.model, base, is_error, &mut notes);
+        let Ok(event) = piece::event(data) else { return unread(data, is_error, notes.tap) };
+        let verdict = told(&event, data, &self.model, base, is_error, &mut notes);
         // What does not pass leaves its number to what is said in its place.
-        if verdict == Verdict::Pass {
-            note_number(event.count("sequence_number"), notes.tap);
+        if verdict == Verdict::Pass
+            && let Some(number) = event.number
+        {
+            notes.tap.note_sequence(number.saturating_add(1));
         }
         verdict
     }
@@ -239,19 +232,24 @@ impl ReadEvents for Reading {
     }
 }
 
-fn told(event: Value<'_>, model: &[u8], base: usize, is_error: bool, notes: &mut Notes<'_>) -> Verdict {
-    let kind = event.str("type").unwrap_or_default();
-    if is_error || kind == "error" || (kind.is_empty() && failure(event).is_some()) {
-        notes.tap.note_error(event_error(event));
+fn told(event: &Event, data: &[u8], model: &[u8], base: usize, is_error: bool, notes: &mut Notes<'_>) -> Verdict {
+    let kind = event.kind.map(|kind| kind.span.of(data)).unwrap_or_default();
+    if is_error || kind == b"error" || (kind.is_empty() && is_failure(data)) {
+        notes.tap.note_error(read_error(data, event_error));
         return Verdict::Stop;
     }
-    match event.get("response").filter(Value::is_object) {
-        Some(response) => lifecycle(&kind, response, model, base, notes),
-        None => {
-            note_item(&kind, event, notes.tap);
-            Verdict::Pass
-        }
+    if let Some(response) = &event.response {
+        return lifecycle(kind, response, data, model, base, notes);
     }
+    match kind.ends_with(b".delta") {
+        true => note_delta(kind, event.delta, notes.tap),
+        false => note_item(kind, event, data, notes.tap),
+    }
+    Verdict::Pass
+}
+
+fn is_failure(data: &[u8]) -> bool {
+    Tape::default().read(data).is_ok_and(|event| failure(event).is_some())
 }
 
 /// Data that is no JSON: the mark with which some end their streams, an error in free text, or something to let through.
@@ -267,92 +265,52 @@ fn unread(data: &[u8], is_error: bool, tap: &mut Tap) -> Verdict {
     Verdict::Unread
 }
 
-/// A piece of something: how many bytes, and whether they say how many tokens it is.
-struct Delta {
-    bytes: usize,
-    is_text: bool,
-    /// The number of the event.
-    number: Option<u64>,
-}
-
-/// Nearly all events of a stream are such pieces, in which nothing is edited: they are read without a list of their places.
-/// None for all other events.
-fn delta(data: &[u8]) -> Result<Option<Delta>, Flaw> {
-    let mut cursor = Cursor::lenient(data);
-    let (mut kind, mut bytes, mut number) = (None, 0, None);
-    let mut more = cursor.open_object()?;
-    while more {
-        let key = cursor.key()?;
-        let is_string = cursor.kind()? == Kind::String;
-        match key.span.of(data) {
-            b"type" if is_string => {
-                let name = cursor.string()?.span.of(data);
-                if !name.ends_with(b".delta") {
-                    return Ok(None);
-                }
-                kind = Some(name);
-            }
-            b"delta" if is_string => {
-                let text = cursor.string()?;
-                bytes = json::meant_len(text.span.of(data), text.escaped);
-            }
-            b"response" => return Ok(None),
-            b"sequence_number" => number = cursor.count()?,
-            _ => drop(cursor.pass()?),
-        }
-        more = cursor.next_field()?;
-    }
-    cursor.end()?;
-    // Sounds are base64, which says nothing about tokens.
-    Ok(kind.map(|kind| Delta { bytes, is_text: kind != b"response.audio.delta", number }))
-}
-
-fn note_delta(delta: Delta, tap: &mut Tap) {
-    note_number(delta.number, tap);
+/// Nearly all events of a stream are pieces of something.
+fn note_delta(kind: &[u8], bytes: u64, tap: &mut Tap) {
     tap.note_choice(0);
-    match (delta.bytes, delta.is_text) {
-        (0, _) => {}
-        (_, false) => tap.note_content(0),
-        (bytes, true) => tap.note_content(u64::try_from(bytes).unwrap_or(u64::MAX)),
-    }
-}
-
-/// An error of ours goes on counting where the provider was.
-fn note_number(number: Option<u64>, tap: &mut Tap) {
-    if let Some(number) = number {
-        tap.note_sequence(number.saturating_add(1));
+    if bytes > 0 {
+        // Sounds are base64, which says nothing about tokens.
+        tap.note_content(if kind == b"response.audio.delta" { 0 } else { bytes });
     }
 }
 
 /// Items say something when they are calls, and when they are a provider's own and done.
-fn note_item(kind: &str, event: Value<'_>, tap: &mut Tap) {
-    let Some(item) = event.get("item") else { return };
-    let is_kind = |known: &str| item.get("type").is_some_and(|kind| kind.is_text(known));
-    let is_call = is_kind(item::CALL) || is_kind("custom_tool_call");
+fn note_item(kind: &[u8], event: &Event, data: &[u8], tap: &mut Tap) {
+    let Some(item) = &event.item else { return };
+    let is = |known: &str| item.is(known, data);
+    let is_call = is(item::CALL) || is(item::CUSTOM);
     match kind {
-        "response.output_item.added" if is_call => tap.note_content(len(item.get("name"))),
-        "response.output_item.done" if !(is_call || is_kind(item::MESSAGE) || is_kind(item::REASONING)) => {
-            tap.note_content(0)
-        }
+        b"response.output_item.added" if is_call => tap.note_content(item.name),
+        b"response.output_item.done" if !(is_call || is(item::MESSAGE) || is(item::REASONING)) => tap.note_content(0),
         _ => {}
     }
 }
 
 /// An event that brings the response as it stands.
-fn lifecycle(kind: &str, response: Value<'_>, model: &[u8], base: usize, notes: &mut Notes<'_>) -> Verdict {
+fn lifecycle(
+    kind: &[u8],
+    response: &Response,
+    data: &[u8],
+    model: &[u8],
+    base: usize,
+    notes: &mut Notes<'_>,
+) -> Verdict {
     notes.tap.note_choice(0);
-    if kind == "response.failed" || failure(response).is_some() {
+    if kind == b"response.failed" || response.has_failed(data) {
         note_usage(response, notes.tap);
-        notes.tap.note_error(response_error(response));
+        notes.tap.note_error(read_error(data, |event| event.get("response").map_or_else(unexplained, response_error)));
         return Verdict::Stop;
     }
-    edit(response, model, base, notes);
-    if let Some(event @ ("completed" | "incomplete")) = kind.strip_prefix("response.") {
-        note_end(response, event, notes.tap);
-        notes.tap.note_done();
-        if !notes.tap.has_output() {
-            note_output(response, notes.tap);
-        }
+    edit(response, data, model, base, notes);
+    let end = match kind {
+        b"response.completed" => "completed",
+        b"response.incomplete" => "incomplete",
+        _ => return Verdict::Pass,
+    };
+    note_end(response, data, end, notes.tap);
+    notes.tap.note_done();
+    if !notes.tap.has_output() {
+        response.output.note(notes.tap);
     }
     Verdict::Pass
 }

@@ -3,81 +3,83 @@
 
 use domain::usage::TokenUsage;
 
-use crate::dialect::openai_chat::usage::{Found, Numbers};
-use crate::json::{NewText, Value, Writer};
+use super::piece::{self, Response};
+pub(super) use crate::dialect::openai_chat::usage::Found;
+use crate::dialect::openai_chat::usage::{Numbers, details, value};
+use crate::json::{Cursor, Flaw, Kind, NewText, Span, Value, Writer};
 use crate::receipt::Receipt;
 
 /// A part of the written tokens that lives an hour: nobody else's word, so that nothing is lost on the way.
 const WRITTEN_1H: &str = "cache_write_1h_tokens";
 
-/// The usage of a whole response, or of the response in an event.
+/// What is counted of searches in a usage: as xAI or OpenRouter do.
+const SEARCHES: [(&[u8], &[u8]); 2] =
+    [(b"server_side_tool_usage_details", b"web_search_calls"), (b"server_tool_use_details", b"web_search_requests")];
+/// More searches than any answer has; such a number is a mistake.
+const MOST_SEARCHES: u64 = 1_000_000;
+
+/// Reads a usage value; none when it is not an object.
+pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Option<Found>, Flaw> {
+    if cursor.kind()? != Kind::Object {
+        cursor.pass()?;
+        return Ok(None);
+    }
+    let start = cursor.position();
+    let mut more = cursor.open_object()?;
+    let mut found = Found { is_bare: !more, ..Found::default() };
+    while more {
+        let key = cursor.key()?;
+        let name = cursor.name(key);
+        field(&name, cursor, &mut found)?;
+        more = cursor.next_field()?;
+    }
+    found.span = Span { start, end: cursor.position() };
+    Ok(Some(found))
+}
+
+fn field(name: &[u8], cursor: &mut Cursor<'_>, found: &mut Found) -> Result<(), Flaw> {
+    let numbers = &mut found.numbers;
+    match name {
+        b"input_tokens" => numbers.prompt = cursor.count()?,
+        b"output_tokens" => numbers.completion = cursor.count()?,
+        b"total_tokens" => numbers.total = cursor.count()?,
+        b"input_tokens_details" => details(cursor, |name, value| match name {
+            b"cached_tokens" => numbers.cached = value,
+            b"cache_write_tokens" => numbers.cache_write = value,
+            _ if name == WRITTEN_1H.as_bytes() => numbers.cache_write_1h = value,
+            b"audio_tokens" => numbers.audio_input = value,
+            _ => {}
+        })?,
+        b"output_tokens_details" => details(cursor, |name, value| match name {
+            b"reasoning_tokens" => numbers.reasoning = value,
+            b"audio_tokens" => numbers.audio_output = value,
+            _ => {}
+        })?,
+        b"cost" => found.cost = Some(value(cursor)?),
+        b"is_byok" => found.is_byok = Some(value(cursor)?),
+        b"cost_details" => found.cost_details = Some(value(cursor)?),
+        name => match SEARCHES.into_iter().find(|(within, _)| *within == name) {
+            Some((_, counted)) => details(cursor, |name, value| {
+                if name == counted {
+                    numbers.web_searches = value.or(numbers.web_searches);
+                }
+            })?,
+            None => drop(cursor.pass()?),
+        },
+    }
+    Ok(())
+}
+
+/// The tokens of a response by class: searches as somebody counts them, else those that stand in the output.
+pub(super) fn of(response: &Response) -> Option<TokenUsage> {
+    let numbers = response.usage.as_ref()?.numbers;
+    let counted = numbers.web_searches.or(response.searches).filter(|count| *count <= MOST_SEARCHES);
+    Numbers { web_searches: counted.or(Some(response.output.searches)), ..numbers }.tokens()
+}
+
+/// The same of a response that stands in something larger.
 pub(super) fn tokens(response: Value<'_>) -> Option<TokenUsage> {
-    let usage = response.get("usage").filter(Value::is_object)?;
-    classes(response, usage, numbers(usage))
-}
-
-fn classes(response: Value<'_>, usage: Value<'_>, (numbers, written_1h): (Numbers, u64)) -> Option<TokenUsage> {
-    let mut tokens = numbers.tokens()?;
-    tokens.cache_write_1h = written_1h.min(tokens.cache_write);
-    tokens.cache_write -= tokens.cache_write_1h;
-    tokens.web_searches = searches(response, usage);
-    Some(tokens)
-}
-
-/// What is counted, and how many of the written tokens live an hour.
-fn numbers(usage: Value<'_>) -> (Numbers, u64) {
-    let [prompt, completion, total, input, output] =
-        usage.pick(["input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"]);
-    let [cached, written, written_1h, heard] = input
-        .map(|input| input.pick(["cached_tokens", "cache_write_tokens", WRITTEN_1H, "audio_tokens"]))
-        .unwrap_or_default();
-    let [thought, spoken] = output.map(|output| output.pick(["reasoning_tokens", "audio_tokens"])).unwrap_or_default();
-    let count = |value: Option<Value<'_>>| value.and_then(|value| value.u64());
-    let numbers = Numbers {
-        prompt: count(prompt),
-        completion: count(completion),
-        total: count(total),
-        cached: count(cached),
-        cache_write: count(written),
-        audio_input: count(heard),
-        reasoning: count(thought),
-        audio_output: count(spoken),
-        ..Numbers::default()
-    };
-    (numbers, count(written_1h).unwrap_or(0))
-}
-
-/// Searches of the web: as OpenAI, xAI or OpenRouter count them, else the searches that stand in the output.
-fn searches(response: Value<'_>, usage: Value<'_>) -> u64 {
-    const COUNTED: [&[&str]; 2] =
-        [&["server_side_tool_usage_details", "web_search_calls"], &["server_tool_use_details", "web_search_requests"]];
-    let counted = COUNTED.iter().find_map(|path| usage.path(path)?.u64());
-    let counted = counted.or_else(|| response.path(&["tool_usage", "web_search", "num_requests"])?.u64());
-    counted.filter(|count| *count <= 1_000_000).unwrap_or_else(|| {
-        let output = response.get("output").into_iter().flat_map(|output| output.items());
-        let count =
-            output.filter(|item| item.get("type").is_some_and(|kind| kind.is_text("web_search_call"))).filter(|item| {
-                // Pages that are opened and searched through are part of the search that found them.
-                item.path(&["action", "type"]).is_none_or(|action| action.is_text("search"))
-            });
-        u64::try_from(count.count()).unwrap_or(u64::MAX)
-    })
-}
-
-/// The usage object of a response as it stands in the text, for the cost that is put in; and what it says.
-pub(super) fn found(response: Value<'_>) -> Option<(Found, Option<TokenUsage>)> {
-    let usage = response.get("usage").filter(Value::is_object)?;
-    let span = |name: &str| usage.field(name).map(|value| value.span());
-    let numbers = numbers(usage);
-    let found = Found {
-        span: usage.span(),
-        is_bare: usage.fields().next().is_none(),
-        cost: span("cost"),
-        is_byok: span("is_byok"),
-        cost_details: span("cost_details"),
-        numbers: numbers.0,
-    };
-    Some((found, classes(response, usage, numbers)))
+    of(&piece::answer(response.raw().as_bytes()).ok()?)
 }
 
 /// A usage object with its cost.

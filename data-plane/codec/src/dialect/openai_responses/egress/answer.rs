@@ -42,7 +42,8 @@ pub(super) fn end<'v>(
     has_call: bool,
     has_refusal: bool,
 ) -> Option<(Finish, Cow<'v, str>)> {
-    let native = same::end_word(response, event)?;
+    let reason = || response.path(&["incomplete_details", "reason"]).and_then(|why| why.string());
+    let native = same::end_word(response.str("status"), reason, event)?;
     let finish = match &*native {
         "completed" if has_refusal => Finish::Refusal,
         "completed" if has_call => Finish::ToolCalls,
