@@ -1,6 +1,6 @@
 //! What each API family costs on its way to a provider of the same family, beside the bare proxy, and what a translation
-//! costs beside that. Every way is measured in turns, several times over; a ratio is that of one turn. The worst way is what
-//! counts, and all of them are told on stderr.
+//! costs beside that. Every way is measured in many short turns, since the machine's noise lasts for seconds; a ratio is that
+//! of one turn, and the median counts. The worst way is what counts, and all of them are told on stderr.
 
 use anyhow::{Context, Result};
 
@@ -56,21 +56,26 @@ impl Turn {
 
 pub async fn measure(ground: &Ground, extent: &Extent) -> Result<Values> {
     let mut turns = Vec::new();
-    for _ in 0..extent.turns {
-        turns.push(turn(ground, extent).await?);
+    for number in 0..extent.turns {
+        // What is compared is taken now in this order and now in the other, so that nothing always comes first.
+        let mut ways = Way::all();
+        if number % 2 == 1 {
+            ways.reverse();
+        }
+        turns.push(turn(ground, &ways, extent).await?);
     }
     Ok(figures(&turns))
 }
 
 /// Both targets are new in each turn, as in the rounds of the other steps: what a long run leaves behind (a control plane's
 /// database above all, which stands with the load) is not what is compared.
-async fn turn(ground: &Ground, extent: &Extent) -> Result<Turn> {
+async fn turn(ground: &Ground, ways: &[Way], extent: &Extent) -> Result<Turn> {
     let floor = Kind::Floor.start(ground).await?;
     let mut tollgate = Kind::Tollgate.start(ground).await?;
     // Models are named in full here.
     tollgate.author = "";
     let mut turn = Turn { costs: Vec::new(), failed: 0.0 };
-    for way in Way::all() {
+    for &way in ways {
         let target = if way.provider.is_some() { &tollgate } else { &floor };
         let (request, chunk) = cost(ground, target, way, extent, &mut turn.failed).await?;
         turn.costs.push((way, request, chunk));
@@ -83,9 +88,9 @@ async fn cost(ground: &Ground, target: &Target, way: Way, extent: &Extent, faile
     let named = |model: &str| way.provider.map_or(model.to_owned(), |provider| model_of(provider, model));
     let family = ["--family", way.client.name()];
     let whole = [&family[..], &["--connections", "32"]].concat();
-    let whole = loaded(ground, target, "closed", &named(WHOLE), extent.seconds / 2.0, &whole).await?;
+    let whole = loaded(ground, target, "closed", &named(WHOLE), extent.seconds / 4.0, &whole).await?;
     let streams = [&family[..], &["--streams", "50"]].concat();
-    let streams = loaded(ground, target, "streams", &named(BRISK), extent.seconds / 2.0, &streams).await?;
+    let streams = loaded(ground, target, "streams", &named(BRISK), extent.seconds / 4.0, &streams).await?;
     *failed += (whole.summary.errors + streams.summary.errors) as f64;
     let each = |cpu: Option<Cpu>, pieces: u64| cpu.map(|cpu| cpu.micros() / pieces.max(1) as f64);
     let request = each(whole.cpu, whole.summary.answered).context("the target has no bill")?;

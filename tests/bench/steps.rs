@@ -103,11 +103,12 @@ impl Extent {
         warm: 100,
         keys: 1_000_000,
         restarts: 5,
-        turns: 3,
+        turns: 9,
         pairs: 5,
     };
     /// For trying things out.
-    pub const QUICK: Self = Self { seconds: 3.0, idle_streams: 500, starts: 8, restarts: 3, pairs: 3, ..Self::FULL };
+    pub const QUICK: Self =
+        Self { seconds: 3.0, idle_streams: 500, starts: 8, restarts: 3, turns: 5, pairs: 3, ..Self::FULL };
     /// For proving that every part still works.
     pub const SMOKE: Self =
         Self { seconds: 0.2, idle_streams: 20, starts: 2, warm: 5, keys: 2_000, restarts: 1, turns: 1, pairs: 1 };
