@@ -20,6 +20,7 @@ mod load;
 mod money;
 mod openai;
 mod restart;
+mod routing;
 mod sdks;
 mod strangers;
 mod tls;

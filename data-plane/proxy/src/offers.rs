@@ -1,13 +1,8 @@
 //! What a snapshot has to sell, made ready for one worker: for each model the endpoints that can be used, cheapest first,
 //! with address, bridge, quirks and header values worked out once and not for each request.
-//! Never chooses among them; `pipeline/plan` does.
+//! Never chooses among them; `pipeline/plan` does. Next rooms: `health` and `odds`.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use codec::{Bridge, Dialect, Quirks, Surface};
@@ -21,95 +16,14 @@ use domain::{
 use http::HeaderValue;
 
 use crate::{
-    alarm::{Alarms, Tick},
+    health::Health,
+    odds::Odds,
     telemetry::{AttemptCounters, Tally},
     upstream::{Target, Upstream, auth, auth::Signer},
 };
 
-/// Hard failures in a row after which an endpoint is left alone for a while.
-const TRIP: u32 = 5;
-/// The first while, and the longest.
-const OPEN_SECONDS: u64 = 5;
-const OPEN_SECONDS_MOST: u64 = 300;
-/// Repeats that may be saved up, in tenths.
-const REPEATS_MOST: u32 = 100;
 /// Model lists that are kept ready.
 const LISTS_MOST: usize = 64;
-
-/// Local evidence about one endpoint.
-#[derive(Default)]
-pub(crate) struct Health {
-    failures: Cell<u32>,
-    trips: Cell<u32>,
-    shut_until: Cell<Tick>,
-    /// Milliseconds to the first output, smoothed; 0 when unknown.
-    first_output_ms: Cell<u64>,
-    /// Output tokens a second, smoothed; 0 when unknown.
-    speed: Cell<u64>,
-    /// Repeats that the budget allows, in tenths: each request adds one, each second ten.
-    repeats: Cell<u32>,
-    repeats_at: Cell<u32>,
-}
-
-impl Health {
-    /// Whether it failed so often lately that others should go first. Afterwards one more failure shuts it for longer.
-    pub fn is_shut(&self, alarms: &Alarms) -> bool {
-        self.shut_until.get() != Tick::NEVER && !alarms.is_past(self.shut_until.get())
-    }
-
-    /// An answer came.
-    pub fn answered(&self, first_output_ms: u64) {
-        self.failures.set(0);
-        self.trips.set(0);
-        self.shut_until.set(Tick::NEVER);
-        smooth(&self.first_output_ms, first_output_ms.max(1));
-    }
-
-    /// An answer was finished.
-    pub fn finished(&self, tokens: u64, ms: u64) {
-        if tokens > 0 && ms > 0 {
-            smooth(&self.speed, (tokens.saturating_mul(1_000) / ms).max(1));
-        }
-    }
-
-    /// It failed in a way that speaks against it.
-    pub fn failed(&self, alarms: &Alarms) {
-        let failures = self.failures.get().saturating_add(1);
-        self.failures.set(failures);
-        if failures >= TRIP && !self.is_shut(alarms) {
-            let seconds = (OPEN_SECONDS << self.trips.get().min(16)).min(OPEN_SECONDS_MOST);
-            self.trips.set(self.trips.get().saturating_add(1));
-            self.shut_until.set(alarms.at(std::time::Duration::from_secs(seconds)));
-        }
-    }
-
-    pub fn first_output_ms(&self) -> u64 {
-        self.first_output_ms.get()
-    }
-
-    pub fn speed(&self) -> u64 {
-        self.speed.get()
-    }
-
-    /// A request was sent here for the first time: a tenth of a repeat is earned.
-    pub fn earn_repeat(&self) {
-        self.repeats.set((self.repeats.get() + 1).min(REPEATS_MOST));
-    }
-
-    /// Whether the budget allows to ask here once more; takes it.
-    pub fn spend_repeat(&self, now_seconds: u32) -> bool {
-        let passed = now_seconds.saturating_sub(self.repeats_at.replace(now_seconds));
-        let left = self.repeats.get().saturating_add(passed.saturating_mul(10)).min(REPEATS_MOST);
-        self.repeats.set(left.saturating_sub(if left >= 10 { 10 } else { 0 }));
-        left >= 10
-    }
-}
-
-/// A moving mean in which the new value weighs an eighth.
-fn smooth(place: &Cell<u64>, value: u64) {
-    let old = place.get();
-    place.set(if old == 0 { value } else { (old * 7 + value) / 8 });
-}
 
 /// An endpoint that can be used.
 pub(crate) struct Lane {
@@ -150,8 +64,24 @@ impl Lane {
 pub(crate) struct Offer {
     pub entry: Arc<ModelEntry>,
     pub lanes: Rc<[Rc<Lane>]>,
-    /// Why other endpoints cannot be used, each reason once.
-    pub closed: Vec<&'static str>,
+    /// The endpoints that cannot be used, and why.
+    pub closed: Vec<(Route, &'static str)>,
+    /// The chances of each endpoint to be asked first.
+    pub odds: Odds,
+    /// The endpoints with one of them in front, for each that ever came first.
+    led: RefCell<HashMap<usize, Rc<[Rc<Lane>]>>>,
+}
+
+impl Offer {
+    /// The endpoints with the one at this place in front, the others cheapest first.
+    pub fn led_by(&self, place: usize) -> Rc<[Rc<Lane>]> {
+        let Some(first) = self.lanes.get(place).filter(|_| place > 0) else { return self.lanes.clone() };
+        let make = || {
+            let others = self.lanes.iter().enumerate().filter(|(other, _)| *other != place);
+            [first].into_iter().chain(others.map(|(_, lane)| lane)).cloned().collect()
+        };
+        self.led.borrow_mut().entry(place).or_insert_with(make).clone()
+    }
 }
 
 /// One snapshot as a worker uses it.
@@ -269,12 +199,12 @@ impl Shelf {
         for route in &entry.routes {
             match self.lane(entry, route, dialect) {
                 Ok(lane) => lanes.push(lane),
-                Err(reason) if !closed.contains(&reason) => closed.push(reason),
-                Err(_) => {}
+                Err(reason) => closed.push((route.clone(), reason)),
             }
         }
         lanes.sort_by_key(|lane| price_key(lane.prices()));
-        Offer { entry: entry.clone(), lanes: lanes.into(), closed }
+        let odds = Odds::of(lanes.iter().map(|lane| price_key(lane.prices())));
+        Offer { entry: entry.clone(), lanes: lanes.into(), closed, odds, led: RefCell::default() }
     }
 
     fn lane(&mut self, entry: &ModelEntry, route: &Route, dialect: &'static Dialect) -> Result<Rc<Lane>, &'static str> {
@@ -347,39 +277,4 @@ pub(crate) fn price_key(prices: &PriceList) -> i128 {
 /// Ids are checked to be visible ASCII; anything else would be left out rather than break an answer.
 fn text_header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn five_failures_in_a_row_shut_an_endpoint_and_an_answer_opens_it() {
-        let alarms = Alarms::new();
-        let health = Health::default();
-        for _ in 0..TRIP - 1 {
-            health.failed(&alarms);
-            assert!(!health.is_shut(&alarms));
-        }
-        health.failed(&alarms);
-        assert!(health.is_shut(&alarms));
-        health.answered(20);
-        assert!(!health.is_shut(&alarms));
-        health.failed(&alarms);
-        assert!(!health.is_shut(&alarms));
-    }
-
-    #[test]
-    fn repeats_are_a_tenth_of_requests_and_one_a_second() {
-        let health = Health::default();
-        assert!(!health.spend_repeat(0));
-        for _ in 0..10 {
-            health.earn_repeat();
-        }
-        assert!(health.spend_repeat(0));
-        assert!(!health.spend_repeat(0));
-        assert!(health.spend_repeat(1));
-        assert!(!health.spend_repeat(1));
-        assert!((0..20).filter(|_| health.spend_repeat(1_000)).count() == 10, "no more than ten are saved up");
-    }
 }

@@ -17,6 +17,18 @@ pub const DEAR: Prices = Prices {
     request: Some("0.000000123"),
 };
 
+/// Three providers that differ in whatever one can wish for, with `lab/routed` on all of them: at these chances of being
+/// first, 36 : 9 : 4. Each has a model of its own name as well.
+pub const ROUTED: [(&str, &str, Prices); 3] = [
+    ("east", "regions = [\"us-east\"]", flat("1")),
+    ("euro", "regions = [\"eu\"]\ndata_policy = { training = false, zdr = true }", flat("2")),
+    ("west", "regions = [\"us-west\"]\ndata_policy = { training = false }", flat("3")),
+];
+
+const fn flat(price: &'static str) -> Prices {
+    Prices { prompt: price, completion: price, cache_read: None, reasoning: None, request: None }
+}
+
 /// Providers `p000` … with a model each, so that a test that breaks its provider disturbs nobody.
 pub const SOLOS: usize = 120;
 /// Pairs of providers `a000`, `b000` … with one model on both.
@@ -87,6 +99,15 @@ pub fn lab(fake: &Fake) -> Catalogue {
         .model("lab/dear", &[("plain", DEAR)])
         .model("lab/refused", &[("refused", ODD)])
         .model("lab/black-hole", &[("black-hole", ODD)]);
+    for (id, policy, price) in ROUTED {
+        lab = lab.raw(&format!(
+            "[[providers]]\nid = \"{id}\"\nname = \"{id} inc\"\nbase_url = \"{}\"\ndialects = [\"openai-chat\"]\nauth = \"none\"\n{policy}\n\n",
+            fake.url(id)
+        ));
+        lab = lab.model(&format!("lab/{id}"), &[(id, price)]);
+    }
+    let routed = ROUTED.map(|(id, _, price)| (id, price));
+    lab = lab.model("lab/routed", &routed);
     for at in 0..SOLOS {
         let provider = format!("p{at:03}");
         lab = lab.open_provider(&provider, &fake.url(&provider)).model(&format!("lab/m{at:03}"), &[(&provider, ODD)]);

@@ -256,6 +256,11 @@ impl Dialect {
         scan::scan(body, self.fields)
     }
 
+    /// The same of a request that is only asked about: it need not have a conversation.
+    pub fn scan_wishes(&self, body: &[u8]) -> Result<Scan, BodyFault> {
+        scan::scan_wishes(body, self.fields)
+    }
+
     /// Reads a multipart form once and strictly.
     pub fn scan_form(&self, body: &[u8], content_type: &str) -> Result<Scan, BodyFault> {
         tasks::scan_form(body, content_type)

@@ -75,6 +75,8 @@ pub enum Meaning {
     Refused(&'static str),
     /// Object, read when routing.
     Provider,
+    /// Anything, read when routing: what other gateways have in place of `provider`.
+    Preference,
     /// Anything: a known extension of the dialect, which not every endpoint understands.
     Extension,
     /// Anything; taken out before the body goes upstream.
@@ -201,6 +203,12 @@ impl Scan {
         self
     }
 
+    /// What says how to route beside `provider`: name and raw value of each field that is not null.
+    pub fn preferences<'b>(&self, body: &'b [u8]) -> impl Iterator<Item = (&'static str, &'b [u8])> {
+        let said = self.fields.iter().filter(|field| field.acted.meaning == Meaning::Preference);
+        said.filter(|field| field.kind != Kind::Null).map(move |field| (field.acted.name, field.value.of(body)))
+    }
+
     pub(crate) fn field(&self, meaning: Meaning) -> Option<&Field> {
         self.fields.iter().find(|field| field.acted.meaning == meaning)
     }
@@ -238,6 +246,15 @@ fn wrong_type(param: &str, expected: &str) -> Stop {
 
 /// Reads a request body once.
 pub fn scan(body: &[u8], fields: &'static Fields) -> Result<Scan, BodyFault> {
+    read(body, fields, true)
+}
+
+/// The same of a request that need not have a conversation: nothing is sent of it.
+pub fn scan_wishes(body: &[u8], fields: &'static Fields) -> Result<Scan, BodyFault> {
+    read(body, fields, false)
+}
+
+fn read(body: &[u8], fields: &'static Fields, needs_conversation: bool) -> Result<Scan, BodyFault> {
     let (least, union) = json::survey(body);
     if union >= 0x80
         && let Err(error) = simdutf8::compat::from_utf8(body)
@@ -249,7 +266,7 @@ pub fn scan(body: &[u8], fields: &'static Fields) -> Result<Scan, BodyFault> {
         });
     }
     let cursor = Cursor::strict(body, least < 0x20);
-    match Pass::new(cursor, body, fields).run() {
+    match Pass::new(cursor, body, fields).run(needs_conversation) {
         Ok(scan) => Ok(scan),
         Err(Stop::Fault(fault)) => Err(*fault),
         Err(Stop::Flaw(flaw)) => Err(flawed(body, flaw)),
@@ -292,7 +309,7 @@ impl<'a> Pass<'a> {
         Pass { cursor, body, table, met: 0, ordinal: 0, scan }
     }
 
-    fn run(mut self) -> Result<Scan, Stop> {
+    fn run(mut self, needs_conversation: bool) -> Result<Scan, Stop> {
         let mut more = self.cursor.open_object()?;
         self.scan.inside = memchr::memchr(b'{', self.body).map_or(0, |at| at + 1);
         while more {
@@ -302,16 +319,16 @@ impl<'a> Pass<'a> {
             more = self.cursor.next_field()?;
         }
         self.cursor.end()?;
-        self.required()?;
+        self.required(needs_conversation)?;
         self.scan.text_bytes = count(self.body.len()).saturating_sub(self.scan.media_bytes);
         Ok(self.scan)
     }
 
-    fn required(&self) -> Result<(), Stop> {
+    fn required(&self, needs_conversation: bool) -> Result<(), Stop> {
         for acted in self.table {
             let missing = match acted.meaning {
                 Meaning::Model => self.scan.model.is_none() && self.scan.fallbacks.is_empty(),
-                meaning if is_conversation(meaning) => self.scan.messages == 0,
+                meaning if is_conversation(meaning) => needs_conversation && self.scan.messages == 0,
                 Meaning::Documents => self.scan.field(Meaning::Documents).is_none_or(|field| field.kind == Kind::Null),
                 _ => false,
             };
@@ -450,7 +467,7 @@ impl<'a> Pass<'a> {
                 }
                 self.scan.provider = Some(span);
             }
-            Meaning::Usage | Meaning::Own | Meaning::Extension => {
+            Meaning::Usage | Meaning::Own | Meaning::Preference | Meaning::Extension => {
                 self.cursor.pass()?;
             }
         }

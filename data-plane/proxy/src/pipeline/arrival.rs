@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::{Refusal, Visit};
-use crate::server::Asked;
+use crate::server::{Asked, EXPLAIN};
 
 /// How long a client may take before its rate is judged.
 const GRACE: Duration = Duration::from_secs(10);
@@ -34,6 +34,7 @@ const SMALL: usize = 4 * 1024;
 /// Room that is made for a body of unknown length.
 const UNKNOWN_ROOM: usize = 16 * 1024;
 
+static REGION: HeaderName = HeaderName::from_static("x-anyapi-region-preference");
 static KEEPALIVE: HeaderName = HeaderName::from_static("x-tollgate-keepalive");
 
 /// A request as it arrived.
@@ -49,6 +50,8 @@ pub(crate) struct Arrival {
     pub form: Option<HeaderValue>,
     /// Headers that go on to a provider of the same dialect.
     pub headers: HeaderMap,
+    /// A region that the client prefers.
+    pub near: Option<String>,
     /// The client wants to wait for the head rather than see signs of life.
     pub no_keepalive: bool,
 }
@@ -88,13 +91,15 @@ pub(crate) async fn receive(visit: &Visit, asked: Asked, head: &Parts, body: Inc
     };
     let scan = match form_of(visit.dialect, &head.headers) {
         Some(kind) => visit.dialect.scan_form(&body, plain(kind)?)?,
+        None if asked.operation == EXPLAIN => visit.dialect.scan_wishes(&body)?,
         None => visit.dialect.scan(&body)?.at(asked.model, asked.stream),
     };
     let form = scan.form_type().and_then(|kind| HeaderValue::from_str(kind).ok());
     let no_keepalive = head.headers.get(&KEEPALIVE).is_some_and(|value| value == "off");
+    let near = head.headers.get(&REGION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let headers = passing_headers(visit.dialect, &head.headers);
     let expected = Expectation::of(visit.dialect, &body, &scan);
-    Ok(Arrival { body, scan, expected, operation: asked.operation, form, headers, no_keepalive })
+    Ok(Arrival { body, scan, expected, operation: asked.operation, form, headers, near, no_keepalive })
 }
 
 fn check_head(visit: &Visit, headers: &HeaderMap) -> Result<Packing, Refusal> {

@@ -174,7 +174,7 @@ impl Attempts {
 
     fn next(&self, lane: &Lane, place: usize, repeats: u32, miss: &Miss, verdict: Verdict) -> Next {
         let alarms = &self.visit.worker.alarms;
-        let is_over = self.visit.attempts() >= judge::ATTEMPTS_MOST || alarms.is_past(self.visit.deadline);
+        let is_over = self.visit.attempts() >= judge::ATTEMPTS_MOST || alarms.is_past(self.visit.deadline());
         if is_over || matches!(verdict.then, Then::Refuse(_)) {
             return Next::Nowhere;
         }
@@ -224,7 +224,7 @@ impl Attempts {
             Ok(_) => {
                 let first_output_ms = self.ticket.first_output();
                 let begun_ms = u64::try_from(self.visit.attempt_begun().as_millis()).unwrap_or(0);
-                lane.health.answered(first_output_ms.saturating_sub(begun_ms));
+                lane.health.answered(first_output_ms.saturating_sub(begun_ms), &self.visit.worker.alarms);
             }
             Err(miss) if !span.is_disabled() => {
                 span.record("error.type", tracing::field::debug(miss.trouble));
@@ -398,13 +398,13 @@ impl Attempts {
 
     /// The sooner of `patience` from now and the request's own deadline.
     fn due(&self, patience: Duration) -> Tick {
-        self.visit.worker.alarms.at(patience).or_sooner(self.visit.deadline)
+        self.visit.worker.alarms.at(patience).or_sooner(self.visit.deadline())
     }
 
     /// The attempt is given up; what the provider may bill for it is noted.
     fn miss(&mut self, lane: &Lane, trouble: Trouble, tap: Option<&Tap>) -> Box<Miss> {
         self.ticket.lost(tap);
-        miss(lane, trouble)
+        miss(lane, if trouble == Trouble::Slow && self.visit.is_late() { Trouble::Late } else { trouble })
     }
 
     fn lost(&mut self, lane: &Lane, error: upstream::UpstreamError) -> Box<Miss> {

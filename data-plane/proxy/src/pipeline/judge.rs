@@ -36,6 +36,8 @@ pub(super) enum Trouble {
     Lost,
     /// The head of the answer or its first output took too long.
     Slow,
+    /// The limit that the client itself set has passed.
+    Late,
     /// An error status.
     Status(u16),
     /// An error in place of an answer, with HTTP 200; with the status it names.
@@ -87,6 +89,8 @@ pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
         // The provider may bill it: it is not asked again, but another one may be.
         Trouble::Lost => verdict(Then::Elsewhere, true, AttemptResult::Cut),
         Trouble::Slow => verdict(Then::Elsewhere, true, AttemptResult::TimedOut),
+        // Whoever has little patience must not be able to shut an endpoint for others.
+        Trouble::Late => verdict(Then::Elsewhere, false, AttemptResult::TimedOut),
         Trouble::BadReply | Trouble::Empty => verdict(Then::Elsewhere, true, AttemptResult::Failed),
         // Who asks for the impossible must not be able to shut an endpoint for others.
         Trouble::Broken => verdict(Then::Elsewhere, false, AttemptResult::Failed),
@@ -145,7 +149,7 @@ impl Miss {
         match self.trouble {
             Trouble::Status(status) => status,
             Trouble::Reported(status) => status.unwrap_or(502),
-            Trouble::Slow => 504,
+            Trouble::Slow | Trouble::Late => 504,
             Trouble::Unsupported => 400,
             Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unreachable => 503,
             Trouble::Lost | Trouble::BadReply | Trouble::Empty | Trouble::Broken => 502,
@@ -159,7 +163,7 @@ impl Miss {
             Trouble::Unsupported => "unsupported_parameter",
             Trouble::Unreachable => "unreachable",
             Trouble::Lost => "connection_lost",
-            Trouble::Slow => "timeout",
+            Trouble::Slow | Trouble::Late => "timeout",
             Trouble::BadReply => "bad_reply",
             Trouble::Empty => "empty_reply",
             Trouble::Broken => BROKEN,
@@ -300,6 +304,7 @@ mod tests {
             (Trouble::Unreachable, Anywhere, true, Some(Unreachable)),
             (Trouble::Lost, Elsewhere, true, Some(Cut)),
             (Trouble::Slow, Elsewhere, true, Some(TimedOut)),
+            (Trouble::Late, Elsewhere, false, Some(TimedOut)),
             (Trouble::BadReply, Elsewhere, true, Some(Failed)),
             (Trouble::NoCredential, Elsewhere, false, None),
         ] {

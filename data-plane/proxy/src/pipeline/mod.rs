@@ -22,7 +22,10 @@ use std::{convert::Infallible, rc::Rc};
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::{connection::OpenRequest, server::Asked};
+use crate::{
+    connection::OpenRequest,
+    server::{Asked, EXPLAIN},
+};
 
 pub(crate) use answer::{json, plain, refuse, stamp};
 pub(crate) use arrival::discard;
@@ -73,6 +76,9 @@ async fn inference(visit: &Rc<Visit>, asked: Asked, request: Request<Incoming>) 
         && let Some(estimate) = count::estimate(visit, &view, &purse, &arrival)?
     {
         return Ok(estimate);
+    }
+    if arrival.operation == EXPLAIN {
+        return plan::explain(visit, &view, &purse, &arrival);
     }
     let plan = plan::plan(visit, &view, &purse, &arrival)?;
     drop(view);

@@ -160,7 +160,7 @@ impl Relay {
         } else if self.room == 0 {
             let message = "The answer is larger than the gateway passes on.";
             self.fail(&Refusal::new(FaultCode::StreamCut, message), Outcome::Capped);
-        } else if self.visit.worker.alarms.is_past(self.visit.deadline) {
+        } else if self.visit.worker.alarms.is_past(self.visit.deadline()) {
             self.fail_late();
         }
     }
@@ -200,7 +200,7 @@ impl Relay {
     /// Nothing came from the provider and nothing is owed to the client: a sign of life, an end, or patience.
     fn poll_idle(&mut self, cx: &Context<'_>) -> Poll<()> {
         let alarms = self.visit.worker.alarms.clone();
-        if alarms.is_past(self.visit.deadline) {
+        if alarms.is_past(self.visit.deadline()) {
             self.fail_late();
         } else if alarms.is_past(self.stall_due) {
             self.fail(&Refusal::new(FaultCode::StreamCut, "The provider went silent."), Outcome::UpstreamCut);
@@ -208,7 +208,7 @@ impl Relay {
             self.queue.push_back(self.visit.sign_of_life());
             self.schedule_comment();
         } else {
-            self.alarm.set(self.visit.deadline.or_sooner(self.stall_due).or_sooner(self.comment_due));
+            self.alarm.set(self.visit.deadline().or_sooner(self.stall_due).or_sooner(self.comment_due));
             self.alarm.register(cx);
             return Poll::Pending;
         }

@@ -210,7 +210,7 @@ impl Open {
         holds.settle(bill.cost, used);
         if let Some(lane) = lane.filter(|_| record.outcome == Outcome::Finished) {
             let writing_ms = record.latency_ms.saturating_sub(first_output_ms.unwrap_or(record.latency_ms));
-            lane.health.finished(bill.usage.completion_total(), writing_ms);
+            lane.health.finished(bill.usage.completion_total(), writing_ms, &visit.worker.alarms);
         }
         visit.worker.tally.ended(&record);
         trace(&visit, &record);

@@ -109,19 +109,19 @@ impl Sound {
     }
 
     fn has_room_for(&self, data: &Bytes) -> bool {
-        data.len() as u64 <= self.room && !self.visit.worker.alarms.is_past(self.visit.deadline)
+        data.len() as u64 <= self.room && !self.visit.worker.alarms.is_past(self.visit.deadline())
     }
 
     /// Nothing came from the provider: patience, or an end of it.
     fn poll_idle(&mut self, cx: &Context<'_>) -> Poll<()> {
         let alarms = self.visit.worker.alarms.clone();
-        if alarms.is_past(self.visit.deadline) {
+        if alarms.is_past(self.visit.deadline()) {
             self.break_off(Outcome::Capped);
         } else if alarms.is_past(self.stall_due) {
             self.break_off(Outcome::UpstreamCut);
         } else {
             self.is_owed = false;
-            self.alarm.set(self.visit.deadline.or_sooner(self.stall_due));
+            self.alarm.set(self.visit.deadline().or_sooner(self.stall_due));
             self.alarm.register(cx);
             return Poll::Pending;
         }

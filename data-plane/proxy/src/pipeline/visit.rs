@@ -30,8 +30,9 @@ pub(crate) struct Visit {
     pub started_at: Timestamp,
     /// On the clock that does not jump.
     pub started: Duration,
-    /// When it must be over, all attempts together.
-    pub deadline: Tick,
+    deadline: Cell<Tick>,
+    /// Whether the client itself set that limit.
+    is_limited: Cell<bool>,
     /// What to say to a web page that asks, if one does.
     pub allow_origin: Option<HeaderValue>,
     /// The span of the whole request; disabled while traces are off.
@@ -80,7 +81,8 @@ impl Visit {
             framing,
             started_at,
             started,
-            deadline: worker.alarms.at(worker.timeouts.request.get()),
+            deadline: Cell::new(worker.alarms.at(worker.timeouts.request.get())),
+            is_limited: Cell::new(false),
             allow_origin,
             span: Span::none(),
             purse: OnceCell::new(),
@@ -96,6 +98,24 @@ impl Visit {
             losses: Cell::default(),
             has_begun: Cell::new(false),
         }
+    }
+
+    /// When it must be over, all attempts together.
+    pub fn deadline(&self) -> Tick {
+        self.deadline.get()
+    }
+
+    /// The client waits so long for all of it, from its arrival on; never longer than the proxy does.
+    pub fn limit(&self, time: Duration) {
+        let before = self.deadline.get();
+        let due = self.worker.alarms.at(time.saturating_sub(self.age())).or_sooner(before);
+        self.is_limited.set(due != before);
+        self.deadline.set(due);
+    }
+
+    /// Whether a limit of the client's own has passed: that says nothing against a provider.
+    pub fn is_late(&self) -> bool {
+        self.is_limited.get() && self.worker.alarms.is_past(self.deadline.get())
     }
 
     /// A sign of life on the stream, as far as it has come.

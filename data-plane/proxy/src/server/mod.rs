@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub(crate) use listen::{Listener, accept};
-pub(crate) use paths::Asked;
+pub(crate) use paths::{Asked, EXPLAIN};
 pub(crate) use workers::{Crew, hire};
 
 /// An answer in the making. Chats, which are nearly everything, have places that are used again.

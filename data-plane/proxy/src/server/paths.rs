@@ -72,11 +72,14 @@ const CHAT: &str = "openai-chat";
 const ANTHROPIC: &str = "anthropic";
 const GEMINI: &str = "gemini";
 const ANTHROPIC_COUNT: &str = "anthropic-count";
+/// What would be done with a chat, without doing it.
+pub(crate) const EXPLAIN: &str = "route/explain";
 const COUNT_TOKENS: &str = "messages/count_tokens";
 
 /// Inference behind the prefixes of OpenAI and OpenRouter, and the dialect of each.
-const INFERENCE: [(&str, &str); 12] = [
+const INFERENCE: [(&str, &str); 13] = [
     ("chat/completions", CHAT),
+    (EXPLAIN, CHAT),
     ("responses", "openai-responses"),
     ("messages", ANTHROPIC),
     (COUNT_TOKENS, ANTHROPIC_COUNT),

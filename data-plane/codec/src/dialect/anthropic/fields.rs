@@ -31,7 +31,7 @@ pub static FIELDS: &Fields = &[
     ours("provider", Meaning::Provider),
     ours("models", Meaning::Fallbacks),
     ours("fallbacks", Meaning::FallbackModels),
-    ours("provider_preferences", Meaning::Own),
+    ours("provider_preferences", Meaning::Preference),
     ours("route", Meaning::Own),
     ours("transforms", Meaning::Own),
     ours("plugins", Meaning::Own),
@@ -39,11 +39,11 @@ pub static FIELDS: &Fields = &[
     ours("session_id", Meaning::Own),
     ours("trace", Meaning::Own),
     ours("tags", Meaning::Own),
-    ours("priority", Meaning::Own),
-    ours("timeout", Meaning::Own),
+    ours("priority", Meaning::Preference),
+    ours("timeout", Meaning::Preference),
     ours("debug", Meaning::Own),
     ours("include_reasoning", Meaning::Own),
-    ours("providerOptions", Meaning::Own),
+    ours("providerOptions", Meaning::Preference),
 ];
 
 /// Fields that a translation reads from the scan, or has no use for.

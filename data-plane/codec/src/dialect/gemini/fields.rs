@@ -20,7 +20,7 @@ pub static FIELDS: &Fields = &[
     theirs("usage", Meaning::Usage),
     ours("provider", Meaning::Provider),
     ours("models", Meaning::Fallbacks),
-    ours("provider_preferences", Meaning::Own),
+    ours("provider_preferences", Meaning::Preference),
     ours("fallbacks", Meaning::Own),
     ours("route", Meaning::Own),
     ours("transforms", Meaning::Own),
@@ -29,11 +29,11 @@ pub static FIELDS: &Fields = &[
     ours("session_id", Meaning::Own),
     ours("trace", Meaning::Own),
     ours("tags", Meaning::Own),
-    ours("priority", Meaning::Own),
-    ours("timeout", Meaning::Own),
+    ours("priority", Meaning::Preference),
+    ours("timeout", Meaning::Preference),
     ours("debug", Meaning::Own),
     ours("include_reasoning", Meaning::Own),
-    ours("providerOptions", Meaning::Own),
+    ours("providerOptions", Meaning::Preference),
 ];
 
 /// Whether a top-level field is no part of what the model is asked.

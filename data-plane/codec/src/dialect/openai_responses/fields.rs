@@ -38,7 +38,7 @@ pub static FIELDS: &Fields = &[
     theirs("text", Meaning::Format),
     ours("provider", Meaning::Provider),
     ours("models", Meaning::Fallbacks),
-    ours("provider_preferences", Meaning::Own),
+    ours("provider_preferences", Meaning::Preference),
     ours("fallbacks", Meaning::Own),
     ours("route", Meaning::Own),
     ours("transforms", Meaning::Own),
@@ -47,11 +47,11 @@ pub static FIELDS: &Fields = &[
     ours("session_id", Meaning::Own),
     ours("trace", Meaning::Own),
     ours("tags", Meaning::Own),
-    ours("priority", Meaning::Own),
-    ours("timeout", Meaning::Own),
+    ours("priority", Meaning::Preference),
+    ours("timeout", Meaning::Preference),
     ours("debug", Meaning::Own),
     ours("include_reasoning", Meaning::Own),
-    ours("providerOptions", Meaning::Own),
+    ours("providerOptions", Meaning::Preference),
 ];
 
 /// Whether a field is acted on, and so has been dealt with before a request is translated.

@@ -24,7 +24,7 @@ macro_rules! with_own {
             $($row,)*
             ours("provider", Meaning::Provider),
             ours("models", Meaning::Fallbacks),
-            ours("provider_preferences", Meaning::Own),
+            ours("provider_preferences", Meaning::Preference),
             ours("fallbacks", Meaning::Own),
             ours("route", Meaning::Own),
             ours("transforms", Meaning::Own),
@@ -33,11 +33,11 @@ macro_rules! with_own {
             ours("session_id", Meaning::Own),
             ours("trace", Meaning::Own),
             ours("tags", Meaning::Own),
-            ours("priority", Meaning::Own),
-            ours("timeout", Meaning::Own),
+            ours("priority", Meaning::Preference),
+            ours("timeout", Meaning::Preference),
             ours("debug", Meaning::Own),
             ours("include_reasoning", Meaning::Own),
-            ours("providerOptions", Meaning::Own),
+            ours("providerOptions", Meaning::Preference),
         ]
     };
 }

@@ -10,16 +10,21 @@ use super::wish::{DataCollection, MaxPrice, Wish};
 pub(super) fn excluded(wish: &Wish, route: &Route, lacks_parameter: impl Fn(&Route) -> bool) -> Option<&'static str> {
     let provider = &*route.provider;
     let names = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.iter().any(|name| is_named(provider, name)));
-    let rules: [(bool, &'static str); 9] = [
+    let rules: [(bool, &'static str); 11] = [
         (names(&wish.ignore) == Some(true), "ignored_providers"),
         (names(&wish.only) == Some(false), "allowed_providers"),
         (wish.allow_fallbacks == Some(false) && names(&wish.order) == Some(false), "allow_fallbacks"),
+        (
+            wish.region.as_ref().is_some_and(|regions| !regions.named().any(|region| is_in(provider, region))),
+            "data_region",
+        ),
         (wish.data_collection == Some(DataCollection::Deny) && !keeps_nothing(provider), "data_policy:training"),
         (wish.zdr == Some(true) && provider.data_policy.zdr != Some(true), "data_policy:zdr"),
         // No row says that its answers may be used to train others, so none is known to.
         (wish.enforce_distillable_text == Some(true), "distillable_text"),
         // No row says how its model is quantized.
         (wish.quantizations.as_ref().is_some_and(|list| !list.iter().any(|name| name == "unknown")), "quantization"),
+        (wish.free && !is_free(&route.endpoint.prices), "max_price"),
         (wish.max_price.as_ref().is_some_and(|most| is_dearer(&route.endpoint.prices, most)), "max_price"),
         (wish.require_parameters == Some(true) && lacks_parameter(route), "require_parameters"),
     ];
@@ -35,6 +40,22 @@ pub(super) fn is_named(provider: &Provider, name: &str) -> bool {
         }
         None => name.eq_ignore_ascii_case(provider.id.as_str()) || name.eq_ignore_ascii_case(&provider.name),
     }
+}
+
+/// Whether a provider works in this region, or in a part of it: `us-east` is in `us`.
+pub(super) fn is_in(provider: &Provider, region: &str) -> bool {
+    provider.regions.iter().any(|known| is_part(known, region))
+}
+
+/// Whether one region is another or a part of it.
+pub(super) fn is_part(part: &str, whole: &str) -> bool {
+    let (head, tail) = part.split_at_checked(whole.len()).unwrap_or((part, ""));
+    head.eq_ignore_ascii_case(whole) && (tail.is_empty() || tail.starts_with('-'))
+}
+
+fn is_free(prices: &PriceList) -> bool {
+    let all = [prices.prompt, prices.completion, prices.request, prices.image];
+    all.into_iter().flatten().all(|price| price == Price::ZERO)
 }
 
 /// Whether a provider says that it does not train on what it sees. One that says nothing may.
@@ -75,6 +96,10 @@ mod tests {
             (r#"{"only":["acme/eu"]}"#, Some("allowed_providers")),
             (r#"{"order":["other"]}"#, None),
             (r#"{"order":["other"],"allow_fallbacks":false}"#, Some("allow_fallbacks")),
+            (r#"{"region":"us"}"#, None),
+            (r#"{"region":["eu","US"]}"#, None),
+            (r#"{"region":"eu"}"#, Some("data_region")),
+            (r#"{"region":"us-east"}"#, Some("data_region")),
             (r#"{"data_collection":"deny"}"#, Some("data_policy:training")),
             (r#"{"data_collection":"allow"}"#, None),
             (r#"{"zdr":true}"#, Some("data_policy:zdr")),
@@ -89,6 +114,26 @@ mod tests {
         ] {
             assert_eq!(reason(wish, &plain), expected, "{wish}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_region_is_in_it() {
+        for (part, whole, is) in [
+            ("us", "us", true),
+            ("us-east", "US", true),
+            ("us", "us-east", false),
+            ("use", "us", false),
+            ("é", "e", false),
+        ] {
+            assert_eq!(is_part(part, whole), is, "{part} in {whole}");
+        }
+    }
+
+    #[test]
+    fn free_is_what_costs_nothing() {
+        let free = Wish { free: true, ..Wish::default() };
+        assert_eq!(excluded(&free, &route("acme", "0", "0"), |_| false), None);
+        assert_eq!(excluded(&free, &route("acme", "0", "1"), |_| false), Some("max_price"));
     }
 
     #[test]

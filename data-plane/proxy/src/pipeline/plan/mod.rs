@@ -1,8 +1,11 @@
 //! Which endpoints may serve a request, in which order. Pure but for reading what the worker has measured: never sends a
 //! byte, takes no hold, looks at no message text. Next room: `admit`.
 
+mod explain;
 mod filter;
 mod order;
+mod spelling;
+mod variant;
 mod wish;
 
 use std::rc::Rc;
@@ -15,7 +18,8 @@ use domain::{
 };
 use serde_json::json;
 
-use self::{order::Listing, wish::Wish};
+pub(super) use self::explain::explain;
+use self::{order::Listing, variant::Variant, wish::Wish};
 use super::{Refusal, Visit, arrival::Arrival};
 use crate::{
     offers::{Lane, Offer, View},
@@ -25,8 +29,6 @@ use crate::{
 
 /// Models that one request may name; each costs a look-up.
 const MODELS_MOST: usize = 16;
-/// Sorting by price, which is how it is done anyway.
-const FLOOR: &str = ":floor";
 
 /// Endpoints in the order in which they are tried. Never empty.
 pub(crate) struct Plan {
@@ -34,48 +36,55 @@ pub(crate) struct Plan {
     /// Whether a translation may lose nothing.
     pub requires_parameters: bool,
     /// The first model that the request names.
-    first: Rc<Offer>,
+    first: Named,
+}
+
+/// A model as somebody named it.
+struct Named {
+    offer: Rc<Offer>,
+    variant: Option<Variant>,
+    /// The letters of the name before the variant.
+    plain: usize,
 }
 
 impl Plan {
     /// How the model is called in the answer: as the caller did, without a variant, where that model answered; else by
     /// its full id.
     pub fn public_name(&self, lane: &Lane, arrival: &Arrival) -> String {
-        match lane.route.endpoint.model == self.first.entry.model.id {
-            true => plain_name(arrival.requested()).to_owned(),
+        match lane.route.endpoint.model == self.first.offer.entry.model.id {
+            true => arrival.requested().get(..self.first.plain).unwrap_or_default().to_owned(),
             false => lane.route.endpoint.model.to_string(),
         }
     }
 }
 
-fn plain_name(name: &str) -> &str {
-    name.strip_suffix(FLOOR).unwrap_or(name)
-}
-
 /// Plans one request.
 pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival) -> Result<Plan, Refusal> {
-    let scan = &arrival.scan;
     let requested = arrival.requested();
-    let others = scan.fallbacks.iter().skip(usize::from(scan.model.is_none())).map(String::as_str);
     if !visit.span.is_disabled() {
         visit.span.record("gen_ai.request.model", requested);
         visit.span.record("otel.name", format!("chat {requested}"));
     }
-    let worker = &visit.worker;
-    let first = usable((worker, visit.dialect), view, &purse.policy, requested)?;
-    let raw = scan.provider.and_then(|span| arrival.body.get(span.start..span.end));
-    let mut requires_parameters = false;
-    let lanes = match raw.is_none() && scan.fallbacks.is_empty() && is_calm(worker, &first.lanes) {
-        true => first.lanes.clone(),
-        false => {
-            let offers = offers((worker, visit.dialect), view, &purse.policy, &first, others)?;
-            let wish = Wish::read(raw)?;
-            requires_parameters = wish.require_parameters == Some(true);
-            choose(worker, &offers, &wish, || visit.dialect.parameters(&arrival.body, scan))?
+    let asked = Asked { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
+    let first = asked.named(requested)?;
+    let wish = Wish::of(arrival, first.variant)?;
+    let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside(&visit.worker.alarms));
+    let (lanes, requires_parameters) = match wish {
+        // Nothing is wished and nothing is amiss: the lists that were made when the snapshot came will do.
+        None if arrival.scan.fallbacks.is_empty() && is_calm() => (drawn(&first.offer), false),
+        wish => {
+            let wish = wish.unwrap_or_default();
+            if let Some(timeout) = wish.timeout {
+                visit.limit(timeout);
+            }
+            let offers = asked.offers(&first.offer, arrival, &wish)?;
+            let chosen =
+                choose(&visit.worker, &offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan))?;
+            (chosen, wish.require_parameters == Some(true))
         }
     };
     if lanes.is_empty() {
-        return Err(no_endpoints(first.closed.iter().copied()));
+        return Err(no_endpoints(first.offer.closed.iter().map(|(_, reason)| *reason)));
     }
     Ok(Plan { lanes, requires_parameters, first })
 }
@@ -83,52 +92,90 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
 /// Whether any endpoint of the first model can be asked in the client's dialect. An unknown model and one that the key may
 /// not use are refused.
 pub(super) fn can_be_asked(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival) -> Result<bool, Refusal> {
-    let first = usable((&visit.worker, visit.dialect), view, &purse.policy, arrival.requested())?;
-    Ok(!first.lanes.is_empty())
+    let asked = Asked { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
+    Ok(!asked.named(arrival.requested())?.offer.lanes.is_empty())
 }
 
-/// The first model, and those of the others that exist and may be used.
-fn offers<'a>(
-    asked: (&Worker, &'static Dialect),
-    view: &View,
-    policy: &Policy,
-    first: &Rc<Offer>,
-    others: impl Iterator<Item = &'a str>,
-) -> Result<Vec<Rc<Offer>>, Refusal> {
-    let mut offers = vec![first.clone()];
-    for (place, name) in others.enumerate() {
-        if place + 1 >= MODELS_MOST {
-            let message = format!("`models` names more than {MODELS_MOST} models.");
-            return Err(Fault::new(FaultCode::InvalidRequest, message).param("models").into());
-        }
-        if let Ok(offer) = usable(asked, view, policy, name)
-            && !offers.iter().any(|known| Rc::ptr_eq(known, &offer))
-        {
-            offers.push(offer);
-        }
+/// The endpoints of a model with the first drawn by price.
+fn drawn(offer: &Offer) -> Rc<[Rc<Lane>]> {
+    match offer.lanes.len() {
+        0 | 1 => offer.lanes.clone(),
+        _ => offer.led_by(offer.odds.draw(rand::random())),
     }
-    Ok(offers)
 }
 
-fn usable(
-    (worker, dialect): (&Worker, &'static Dialect),
-    view: &View,
-    policy: &Policy,
-    name: &str,
-) -> Result<Rc<Offer>, Refusal> {
-    let name = plain_name(name);
-    let offer = worker.offer(view, dialect, name).ok_or_else(|| unknown_model(name))?;
-    let id = offer.entry.model.id.as_str();
-    if policy.allows_model(id) {
-        return Ok(offer);
+/// Who asks, and what there is.
+struct Asked<'a> {
+    worker: &'a Worker,
+    dialect: &'static Dialect,
+    view: &'a View,
+    policy: &'a Policy,
+}
+
+impl Asked<'_> {
+    /// The model of this name, if it may be used. What looks like a variant may be part of a model's own name.
+    fn named(&self, name: &str) -> Result<Named, Refusal> {
+        let whole = self.worker.offer(self.view, self.dialect, name);
+        let (plain, variant) = if whole.is_some() { (name, None) } else { variant::split(name) };
+        let offer = whole.or_else(|| variant.and_then(|_| self.worker.offer(self.view, self.dialect, plain)));
+        let offer = offer.ok_or_else(|| unknown_model(plain))?;
+        let id = offer.entry.model.id.as_str();
+        if self.policy.allows_model(id) {
+            return Ok(Named { offer, variant, plain: plain.len() });
+        }
+        let message = format!("This key may not use the model `{id}`.");
+        Err(Fault::new(FaultCode::ModelNotAllowed, message).param("model").into())
     }
-    let message = format!("This key may not use the model `{id}`.");
-    Err(Fault::new(FaultCode::ModelNotAllowed, message).param("model").into())
+
+    /// The first model, and those of the others that exist and may be used.
+    fn offers(&self, first: &Rc<Offer>, arrival: &Arrival, wish: &Wish) -> Result<Vec<Rc<Offer>>, Refusal> {
+        let scan = &arrival.scan;
+        let named = scan.fallbacks.iter().skip(usize::from(scan.model.is_none()));
+        let mut offers = vec![first.clone()];
+        for (place, name) in named.chain(&wish.models).enumerate() {
+            if place + 1 >= MODELS_MOST {
+                let message = format!("`models` names more than {MODELS_MOST} models.");
+                return Err(Fault::new(FaultCode::InvalidRequest, message).param("models").into());
+            }
+            if let Ok(Named { offer, .. }) = self.named(name)
+                && !offers.iter().any(|known| Rc::ptr_eq(known, &offer))
+            {
+                offers.push(offer);
+            }
+        }
+        Ok(offers)
+    }
 }
 
-/// Whether the order by price, made when the snapshot came, needs no second look.
-fn is_calm(worker: &Worker, lanes: &[Rc<Lane>]) -> bool {
-    !lanes.iter().any(|lane| lane.health.is_shut(&worker.alarms))
+/// The endpoints that may serve a request, each with the place of its model, and those that may not, with the reason.
+struct Sorted {
+    kept: Vec<(usize, Rc<Lane>)>,
+    excluded: Vec<(Route, &'static str)>,
+}
+
+impl Sorted {
+    fn out(offers: &[Rc<Offer>], wish: &Wish, parameters: impl FnOnce() -> Vec<String>) -> Sorted {
+        let wanted = if wish.require_parameters == Some(true) { parameters() } else { Vec::new() };
+        let mut sorted = Sorted { kept: Vec::new(), excluded: Vec::new() };
+        for (place, offer) in offers.iter().enumerate() {
+            sorted.excluded.extend(offer.closed.iter().cloned());
+            let listed = &offer.entry.model.supported_parameters;
+            let lacks = |_: &Route| wanted.iter().any(|name| !codec::parameters::is_listed(name, listed));
+            for lane in offer.lanes.iter() {
+                match filter::excluded(wish, &lane.route, lacks) {
+                    None => sorted.kept.push((place, lane.clone())),
+                    Some(reason) => sorted.excluded.push((lane.route.clone(), reason)),
+                }
+            }
+        }
+        sorted
+    }
+
+    /// What is known of those that may serve it.
+    fn listings(&self, worker: &Worker, wish: &Wish) -> Vec<Listing<'_>> {
+        let kept = self.kept.iter().enumerate();
+        kept.map(|(place, (model, lane))| listing(worker, place, *model, lane, wish)).collect()
+    }
 }
 
 fn choose(
@@ -137,48 +184,40 @@ fn choose(
     wish: &Wish,
     parameters: impl FnOnce() -> Vec<String>,
 ) -> Result<Rc<[Rc<Lane>]>, Refusal> {
-    let wanted = if wish.require_parameters == Some(true) { parameters() } else { Vec::new() };
-    let mut reasons: Vec<&'static str> = offers.iter().flat_map(|offer| offer.closed.iter().copied()).collect();
-    let mut kept: Vec<(usize, &Rc<Lane>)> = Vec::new();
-    for (place, offer) in offers.iter().enumerate() {
-        let listed = &offer.entry.model.supported_parameters;
-        let lacks = |_: &Route| wanted.iter().any(|name| !codec::parameters::is_listed(name, listed));
-        for lane in offer.lanes.iter() {
-            match filter::excluded(wish, &lane.route, lacks) {
-                None => kept.push((place, lane)),
-                Some(reason) => reasons.push(reason),
-            }
-        }
+    let sorted = Sorted::out(offers, wish, parameters);
+    if sorted.kept.is_empty() {
+        return Err(no_endpoints(sorted.excluded.iter().map(|(_, reason)| *reason)));
     }
-    if kept.is_empty() {
-        return Err(no_endpoints(reasons));
-    }
-    let listings: Vec<Listing<'_>> = kept.iter().map(|(place, lane)| listing(worker, *place, lane)).collect();
-    let places = in_order(listings, wish);
-    let mut lanes: Vec<Rc<Lane>> =
-        places.into_iter().filter_map(|place| kept.get(place).map(|(_, lane)| Rc::clone(lane))).collect();
-    if wish.allow_fallbacks == Some(false) && wish.order.is_none() {
-        lanes.truncate(1);
-    }
-    Ok(lanes.into())
+    let mut listings = sorted.listings(worker, wish);
+    order::sort(&mut listings, wish, rand::random());
+    let most = if wish.takes_one() { 1 } else { listings.len() };
+    let lanes = listings.iter().take(most).filter_map(|listing| sorted.kept.get(listing.place));
+    Ok(lanes.map(|(_, lane)| lane.clone()).collect())
 }
 
-fn listing<'a>(worker: &Worker, model: usize, lane: &'a Lane) -> Listing<'a> {
+fn listing<'a>(worker: &Worker, place: usize, model: usize, lane: &'a Lane, wish: &Wish) -> Listing<'a> {
     Listing {
+        place,
         route: &lane.route,
         model,
         is_shut: lane.health.is_shut(&worker.alarms),
+        is_aside: lane.health.is_aside(&worker.alarms),
+        is_slow: is_slow(worker, lane, wish),
         first_output_ms: lane.health.first_output_ms(),
         speed: lane.health.speed(),
     }
 }
 
-/// The places of the listings in the order in which they are tried.
-fn in_order(listings: Vec<Listing<'_>>, wish: &Wish) -> Vec<usize> {
-    let mut sorted = listings.clone();
-    order::sort(&mut sorted, wish);
-    let place_of = |listing: &Listing<'_>| listings.iter().position(|known| std::ptr::eq(known.route, listing.route));
-    sorted.iter().filter_map(place_of).collect()
+/// Whether an endpoint is known to miss what is preferred. Throughput is what this share of answers reaches at least.
+fn is_slow(worker: &Worker, lane: &Lane, wish: &Wish) -> bool {
+    let (health, alarms) = (&lane.health, &worker.alarms);
+    let above =
+        |(share, seconds): (f64, f64)| health.latency_at(share, alarms).is_some_and(|ms| ms as f64 > seconds * 1_000.0);
+    let below = |(share, tokens): (f64, f64)| {
+        health.throughput_at(1.0 - share, alarms).is_some_and(|speed| (speed as f64) < tokens)
+    };
+    wish.preferred_max_latency.is_some_and(|most| most.each().any(above))
+        || wish.preferred_min_throughput.is_some_and(|least| least.each().any(below))
 }
 
 fn unknown_model(name: &str) -> Refusal {
@@ -252,12 +291,5 @@ pub(super) mod tests {
         let refusal = no_endpoints(["no_credential", "max_price", "no_credential"]);
         assert_eq!(refusal.fault.http_status(), 404);
         assert_eq!(refusal.fault.metadata.as_deref(), Some(r#"{"excluded_by":["max_price","no_credential"]}"#));
-    }
-
-    #[test]
-    fn places_follow_the_order() {
-        let (dear, cheap) = (route("dear", "3", "3"), route("cheap", "1", "1"));
-        let listed = |route| Listing { route, model: 0, is_shut: false, first_output_ms: 0, speed: 0 };
-        assert_eq!(in_order(vec![listed(&dear), listed(&cheap)], &Wish::default()), [1, 0]);
     }
 }

@@ -1,13 +1,17 @@
-//! The `provider` object of a request: what its sender wishes of the endpoints. A field that nobody knows is refused,
-//! since a wish that is dropped in silence is a promise broken.
+//! What a request's sender wishes of the endpoints: the `provider` object, the slug's variant, and what other gateways have
+//! for it, as one. A field that nobody knows is refused, since a wish that is dropped in silence is a promise broken.
+//! Next rooms: `filter` and `order`.
+
+use std::time::Duration;
 
 use domain::{faults::FaultCode, money::Price};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::pipeline::Refusal;
+use super::{spelling, variant::Variant};
+use crate::pipeline::{Refusal, arrival::Arrival};
 
-/// Everything that can be wished for. Fields are those of OpenRouter.
+/// Everything that can be wished for. The fields of the object are those of OpenRouter, and `region`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wish {
@@ -23,13 +27,79 @@ pub(super) struct Wish {
     pub enforce_distillable_text: Option<bool>,
     pub quantizations: Option<Vec<String>>,
     pub sort: Option<Sort>,
-    /// Demotes and never excludes; what is measured decides the order anyway.
-    pub preferred_min_throughput: Option<serde::de::IgnoredAny>,
-    /// The same.
-    pub preferred_max_latency: Option<serde::de::IgnoredAny>,
+    /// Output tokens a second. Demotes and never excludes, as the next.
+    pub preferred_min_throughput: Option<Threshold>,
+    /// Seconds to the first output.
+    pub preferred_max_latency: Option<Threshold>,
     pub max_price: Option<MaxPrice>,
     /// Only for routes that make media.
-    pub options: Option<serde::de::IgnoredAny>,
+    pub options: Option<IgnoredAny>,
+    /// Only where the data stays in one of these regions.
+    pub region: Option<Regions>,
+    /// Only what costs nothing.
+    #[serde(skip)]
+    pub free: bool,
+    /// A region that is better than others.
+    #[serde(skip)]
+    pub near: Option<String>,
+    /// How long the whole request may take.
+    #[serde(skip)]
+    pub timeout: Option<Duration>,
+    /// Models to try after the first, beside those of the `models` field.
+    #[serde(skip)]
+    pub models: Vec<String>,
+}
+
+/// A value for the median, or values for several quantiles.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "a threshold is a number, or an object with numbers for `p50`, `p75`, `p90` and `p99`")]
+pub(super) enum Threshold {
+    Median(f64),
+    Each(Quantiles),
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Quantiles {
+    p50: Option<f64>,
+    p75: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+}
+
+impl Threshold {
+    /// Quantiles, from 0 to 1, with what is wished of each.
+    pub fn each(self) -> impl Iterator<Item = (f64, f64)> {
+        let Quantiles { p50, p75, p90, p99 } = match self {
+            Threshold::Median(value) => Quantiles { p50: Some(value), ..Quantiles::default() },
+            Threshold::Each(values) => values,
+        };
+        [(0.5, p50), (0.75, p75), (0.9, p90), (0.99, p99)].into_iter().filter_map(|(at, value)| Some((at, value?)))
+    }
+}
+
+/// One region or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "`region` is a text or a list of texts")]
+pub(super) enum Regions {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Regions {
+    /// The regions that are meant; none when any will do.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Regions::One(one) => std::slice::from_ref(one),
+            Regions::Several(several) => several,
+        };
+        all.iter().map(String::as_str).filter(|region| !is_anywhere(region))
+    }
+}
+
+/// Words for having no opinion on the region.
+pub(super) fn is_anywhere(region: &str) -> bool {
+    region.is_empty() || ["auto", "global", "any"].iter().any(|word| word.eq_ignore_ascii_case(region))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -91,37 +161,68 @@ pub(super) struct MaxPrice {
 }
 
 impl Wish {
+    /// Everything that a request wishes; none when it wishes nothing.
+    pub fn of(arrival: &Arrival, variant: Option<Variant>) -> Result<Option<Wish>, Refusal> {
+        let scan = &arrival.scan;
+        let mut preferences = scan.preferences(&arrival.body).peekable();
+        if scan.provider.is_none() && variant.is_none() && arrival.near.is_none() && preferences.peek().is_none() {
+            return Ok(None);
+        }
+        let raw = scan.provider.and_then(|span| arrival.body.get(span.start..span.end));
+        let mut wish = Wish::read(raw)?;
+        for (name, raw) in preferences {
+            spelling::read(name, raw, &mut wish)?;
+        }
+        wish.near = arrival.near.clone().filter(|region| !is_anywhere(region));
+        if let Some(variant) = variant {
+            variant.wishes(&mut wish);
+        }
+        Ok(Some(wish))
+    }
+
     /// Reads the raw `provider` object; nothing at all wishes nothing.
     pub fn read(raw: Option<&[u8]>) -> Result<Wish, Refusal> {
         let Some(raw) = raw else { return Ok(Wish::default()) };
-        let mut wish: Wish = serde_json::from_slice(raw).map_err(|error| refused(&error))?;
+        let mut wish: Wish = serde_json::from_slice(raw).map_err(|error| refused("provider", &error))?;
         // Clients send empty lists for what they have no opinion on.
         for list in [&mut wish.order, &mut wish.only, &mut wish.ignore, &mut wish.quantizations] {
             list.take_if(|names| names.is_empty());
         }
+        wish.region.take_if(|regions| regions.named().next().is_none());
         Ok(wish)
     }
 
-    pub fn by(&self) -> By {
+    /// What decides the order; none leaves it to the price and to chance.
+    pub fn by(&self) -> Option<By> {
         match self.sort {
-            None => By::Price,
-            Some(Sort::Word(by)) => by,
-            Some(Sort::Full(full)) => full.by.unwrap_or(By::Price),
+            None => None,
+            Some(Sort::Word(by)) => Some(by),
+            Some(Sort::Full(full)) => full.by,
         }
     }
 
+    /// Whether nothing beyond the first choice is wanted.
+    pub fn takes_one(&self) -> bool {
+        self.allow_fallbacks == Some(false) && self.order.is_none()
+    }
+
+    /// Whether the endpoints of several models are sorted together.
     pub fn is_pooled(&self) -> bool {
         matches!(self.sort, Some(Sort::Full(FullSort { partition: Partition::None, .. })))
     }
 }
 
 /// serde's words name fields and types; it quotes short values, which are the sender's own.
-fn refused(error: &serde_json::Error) -> Refusal {
+pub(super) fn refused(name: &'static str, error: &serde_json::Error) -> Refusal {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();
-    let message: String = format!("`provider` cannot be read: {what}").chars().take(300).collect();
-    let mut refusal = Refusal::new(FaultCode::InvalidRequest, message);
-    refusal.fault.param = Some("provider".into());
+    wrong(name, &format!("`{name}` cannot be read: {what}"))
+}
+
+/// A wish that cannot be kept.
+pub(super) fn wrong(name: &'static str, message: &str) -> Refusal {
+    let mut refusal = Refusal::new(FaultCode::InvalidRequest, message.chars().take(300).collect::<String>());
+    refusal.fault.param = Some(name.into());
     refusal
 }
 
@@ -170,17 +271,22 @@ mod tests {
             r#"{"order":["a","b/us"],"only":["a"],"ignore":["c"],"allow_fallbacks":false,"require_parameters":true,
             "data_collection":"deny","zdr":true,"enforce_distillable_text":false,"quantizations":["fp8"],
             "sort":{"by":"throughput","partition":"none"},"preferred_min_throughput":{"p90":50},
-            "preferred_max_latency":3,"max_price":{"prompt":"1","completion":2.5,"request":0.01},"options":{"x":{}}}"#,
+            "preferred_max_latency":3,"region":["eu","auto"],"max_price":{"prompt":"1","completion":2.5,"request":0.01},"options":{"x":{}}}"#,
         )
         .unwrap();
-        assert_eq!(wish.by(), By::Throughput);
+        assert_eq!(wish.by(), Some(By::Throughput));
         assert!(wish.is_pooled());
+        let each = |threshold: Option<Threshold>| threshold.unwrap().each().collect::<Vec<_>>();
+        assert_eq!(each(wish.preferred_min_throughput), [(0.9, 50.0)]);
+        assert_eq!(each(wish.preferred_max_latency), [(0.5, 3.0)]);
+        assert_eq!(wish.region.as_ref().unwrap().named().collect::<Vec<_>>(), ["eu"]);
         let most = wish.max_price.unwrap();
         assert_eq!(most.prompt, Price::per_million("1").ok());
         assert_eq!(most.completion, Price::per_million("2.5").ok());
         assert_eq!(most.request, Price::per_unit("0.01").ok());
-        assert_eq!(read(r#"{"sort":"latency"}"#).unwrap().by(), By::Latency);
-        assert_eq!(read(r#"{"order":null,"sort":null,"max_price":null}"#).unwrap().by(), By::Price);
+        assert_eq!(read(r#"{"sort":"latency"}"#).unwrap().by(), Some(By::Latency));
+        assert_eq!(read(r#"{"order":null,"sort":null,"max_price":null}"#).unwrap().by(), None);
+        assert!(read(r#"{"region":"auto"}"#).unwrap().region.is_none());
     }
 
     #[test]
@@ -193,6 +299,9 @@ mod tests {
             (r#"{"max_price":{"prompt":1e-3}}"#, "decimal"),
             (r#"{"data_collection":"maybe"}"#, "maybe"),
             (r#"{"only":"a"}"#, "sequence"),
+            (r#"{"preferred_max_latency":{"p95":1}}"#, "p90"),
+            (r#"{"preferred_min_throughput":"fast"}"#, "number"),
+            (r#"{"region":7}"#, "region"),
         ] {
             let message = read(json).unwrap_err();
             assert!(message.contains(named), "{json}: {message}");

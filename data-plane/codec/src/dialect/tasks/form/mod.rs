@@ -171,6 +171,8 @@ impl<'p> Own<'p> {
             }
             (Meaning::Fallbacks, ITEM) => self.fallback(self.text(value, body)?.trim(), scan)?,
             (Meaning::Fallbacks, _) => return Err(self.wrong("a list of strings")),
+            // A wish that is dropped in silence is a promise broken.
+            (Meaning::Preference, _) => return Err(self.wrong("left out of a form: `provider` says it in JSON")),
             _ => {}
         }
         Ok(())
