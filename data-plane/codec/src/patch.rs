@@ -38,6 +38,18 @@ impl Segments {
         }
     }
 
+    /// A JSON object with one more member at its end, which is `"name":value`; anything else stays as it is.
+    #[must_use]
+    pub fn with_member(self, member: &str) -> Segments {
+        let body = self.into_bytes();
+        let end = body.trim_ascii_end();
+        let Some(inner) = end.strip_suffix(b"}").filter(|inner| inner.trim_ascii_start().starts_with(b"{")) else {
+            return body.into();
+        };
+        let comma: &[u8] = if inner.trim_ascii_end().ends_with(b"{") { b"" } else { b"," };
+        Bytes::from([inner, comma, member.as_bytes(), b"}", body.get(end.len()..).unwrap_or_default()].concat()).into()
+    }
+
     /// All in one piece; copies when there are several.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
@@ -273,6 +285,20 @@ mod tests {
             let out = edits.apply(&body);
             assert_eq!(out.len(), 10 - 3 + 5 + 2 + pad);
             assert!(out.into_bytes().starts_with(b"234ab567eight9"));
+        }
+    }
+
+    #[test]
+    fn a_member_is_added_to_an_object_and_to_nothing_else() {
+        for (body, expected) in [
+            (r#"{"a":1}"#, r#"{"a":1,"m":2}"#),
+            ("{ }\n", "{ \"m\":2}\n"),
+            ("{\"a\":{}} ", "{\"a\":{},\"m\":2} "),
+            ("[{}]", "[{}]"),
+            ("}", "}"),
+            ("", ""),
+        ] {
+            assert_eq!(Segments::from(Bytes::from(body)).with_member(r#""m":2"#).into_bytes(), expected);
         }
     }
 

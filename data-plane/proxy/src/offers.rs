@@ -19,7 +19,7 @@ use crate::{
     health::Health,
     odds::Odds,
     telemetry::{AttemptCounters, Tally},
-    upstream::{Target, Upstream, auth, auth::Signer},
+    upstream::{Cooling, Target, Upstream, auth, auth::Signer},
 };
 
 /// Model lists that are kept ready.
@@ -41,6 +41,8 @@ pub(crate) struct Lane {
     pub provider_header: HeaderValue,
     pub counters: AttemptCounters,
     pub health: Rc<Health>,
+    /// Of the credential that it is asked with.
+    pub cooling: Arc<Cooling>,
 }
 
 impl Lane {
@@ -68,6 +70,8 @@ pub(crate) struct Offer {
     pub closed: Vec<(Route, &'static str)>,
     /// The chances of each endpoint to be asked first.
     pub odds: Odds,
+    /// Whether a conversation is cheaper where it was before: some endpoint asks less for what it has in its cache.
+    pub has_cache: bool,
     /// The endpoints with one of them in front, for each that ever came first.
     led: RefCell<HashMap<usize, Rc<[Rc<Lane>]>>>,
 }
@@ -204,7 +208,8 @@ impl Shelf {
         }
         lanes.sort_by_key(|lane| price_key(lane.prices()));
         let odds = Odds::of(lanes.iter().map(|lane| price_key(lane.prices())));
-        Offer { entry: entry.clone(), lanes: lanes.into(), closed, odds, led: RefCell::default() }
+        let has_cache = lanes.iter().any(|lane| is_cheaper_cached(lane.prices()));
+        Offer { entry: entry.clone(), lanes: lanes.into(), closed, odds, has_cache, led: RefCell::default() }
     }
 
     fn lane(&mut self, entry: &ModelEntry, route: &Route, dialect: &'static Dialect) -> Result<Rc<Lane>, &'static str> {
@@ -230,6 +235,7 @@ impl Shelf {
             model_header: text_header(entry.model.id.as_str()),
             provider_header: text_header(route.provider.id.as_str()),
             counters: self.tally.attempts(route.provider.id.as_str()),
+            cooling: self.upstream.cooling(&route.provider),
             health: self.health.entry(id.clone()).or_default().clone(),
         });
         let lanes = self.lanes.entry(id.clone()).or_default();
@@ -266,6 +272,10 @@ fn joined(client: &'static Dialect, route: &Route) -> Option<(&'static Dialect, 
 /// Whether any endpoint of the model can be used through this dialect.
 pub(crate) fn is_reachable(entry: &ModelEntry, dialect: &'static Dialect) -> bool {
     entry.routes.iter().any(|route| why_closed(route).is_none() && joined(dialect, route).is_some())
+}
+
+fn is_cheaper_cached(prices: &PriceList) -> bool {
+    prices.cache_read.is_some_and(|cached| prices.prompt.is_some_and(|prompt| cached < prompt))
 }
 
 /// What an endpoint costs, for comparing: three prompt tokens for each answer token, as chats have them.

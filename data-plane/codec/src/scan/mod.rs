@@ -14,6 +14,10 @@ use crate::json::{self, Cursor, Flaw, FlawKind, Kind, MAX_DEPTH, Nothing, Span, 
 const MAX_FALLBACKS: usize = 64;
 /// Most answers that Gemini gives to one request.
 const MAX_CANDIDATES: u64 = 8;
+/// How much of each message tells a conversation from others, and what a message of the system has in it. In a text the
+/// quotes would be escaped.
+const OPENING_MOST: usize = 4 * 1024;
+const SYSTEM_ROLES: [&[u8]; 2] = [b"\"system\"", b"\"developer\""];
 /// Shorter strings are text, whatever they look like.
 const MEDIA_FLOOR: usize = 256;
 /// Keys under which a message part carries something that is not text.
@@ -77,6 +81,8 @@ pub enum Meaning {
     Provider,
     /// Anything, read when routing: what other gateways have in place of `provider`.
     Preference,
+    /// Anything; requests that have the same find the provider's cache best where the last one went.
+    CacheKey,
     /// Anything: a known extension of the dialect, which not every endpoint understands.
     Extension,
     /// Anything; taken out before the body goes upstream.
@@ -139,6 +145,8 @@ pub struct Scan {
     pub choices: u64,
     /// How many messages there are.
     pub messages: u64,
+    /// Where the first two messages stand; empty where there are fewer.
+    pub(crate) opening: [Span; 2],
     /// Models to try after the first, in order.
     pub fallbacks: Vec<String>,
     /// The raw value of the `provider` object.
@@ -172,6 +180,7 @@ impl Scan {
             max_completion_tokens: None,
             choices: 1,
             messages: 0,
+            opening: [Span::default(); 2],
             fallbacks: Vec::new(),
             provider: None,
             text_bytes: 0,
@@ -207,6 +216,25 @@ impl Scan {
     pub fn preferences<'b>(&self, body: &'b [u8]) -> impl Iterator<Item = (&'static str, &'b [u8])> {
         let said = self.fields.iter().filter(|field| field.acted.meaning == Meaning::Preference);
         said.filter(|field| field.kind != Kind::Null).map(move |field| (field.acted.name, field.value.of(body)))
+    }
+
+    /// What ties this request to others of its sort, as its sender says: `session_id`, else the key of a provider's cache.
+    /// Raw, and never empty.
+    pub fn session<'b>(&self, body: &'b [u8]) -> Option<&'b [u8]> {
+        let is_session = |field: &&Field| field.acted.own && field.acted.name == "session_id";
+        let said = |field: &&Field| field.kind == Kind::String && field.value.len() > 2;
+        let session = self.fields.iter().find(is_session).filter(said);
+        let tie = session.or_else(|| self.field(Meaning::CacheKey).filter(said))?;
+        Some(tie.value.of(body))
+    }
+
+    /// How the conversation begins: what stays the same in all its requests. That is the first message, and the one
+    /// behind it where the first is the system's.
+    pub fn opening<'b>(&self, body: &'b [u8]) -> [&'b [u8]; 2] {
+        let [first, second] = self.opening.map(|place| place.of(body));
+        let head = first.get(..OPENING_MOST).unwrap_or(first);
+        let is_system = SYSTEM_ROLES.iter().any(|role| memchr::memmem::find(head, role).is_some());
+        [head, if is_system { second.get(..OPENING_MOST).unwrap_or(second) } else { b"" }]
     }
 
     pub(crate) fn field(&self, meaning: Meaning) -> Option<&Field> {
@@ -467,7 +495,7 @@ impl<'a> Pass<'a> {
                 }
                 self.scan.provider = Some(span);
             }
-            Meaning::Usage | Meaning::Own | Meaning::Preference | Meaning::Extension => {
+            Meaning::Usage | Meaning::Own | Meaning::Preference | Meaning::CacheKey | Meaning::Extension => {
                 self.cursor.pass()?;
             }
         }
@@ -503,7 +531,10 @@ impl<'a> Pass<'a> {
         }
         let mut more = self.cursor.open_array()?;
         while more {
-            self.cursor.skip(media)?;
+            let message = self.cursor.skip(media)?;
+            if let Some(place) = usize::try_from(self.scan.messages).ok().and_then(|at| self.scan.opening.get_mut(at)) {
+                *place = message;
+            }
             self.scan.messages += 1;
             more = self.cursor.next_item()?;
         }
@@ -516,7 +547,7 @@ impl<'a> Pass<'a> {
 
     fn only_message(&mut self) -> Result<(), Stop> {
         let mut media = Media::default();
-        self.cursor.skip(&mut media)?;
+        self.scan.opening = [self.cursor.skip(&mut media)?, Span::default()];
         self.scan.messages = 1;
         self.count_media(&media);
         Ok(())

@@ -127,3 +127,36 @@ fn media_is_told_from_text() {
     let prose = format!(r#"{{"model":"m","messages":[{{"data":"{}"}}]}}"#, "some words ".repeat(100));
     assert_eq!(read(&prose).unwrap().media_bytes, 0);
 }
+
+#[test]
+fn what_ties_requests_together_is_found() {
+    let tie = |fields: &str| {
+        let body = format!(r#"{{"model":"m",{fields}"messages":[{{}}]}}"#);
+        let scan = read(&body).unwrap();
+        scan.session(body.as_bytes()).map(|raw| String::from_utf8_lossy(raw).into_owned())
+    };
+    assert_eq!(tie(r#""prompt_cache_key":"k","session_id":"s","#).as_deref(), Some("\"s\""));
+    assert_eq!(tie(r#""prompt_cache_key":"k","session_id":"","#).as_deref(), Some("\"k\""));
+    assert_eq!(tie(r#""prompt_cache_key":"k","#).as_deref(), Some("\"k\""));
+    assert_eq!(tie(r#""session_id":7,"#), None);
+    assert_eq!(tie(""), None);
+}
+
+#[test]
+fn a_conversation_is_known_by_how_it_begins() {
+    let opening = |messages: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{messages}]}}"#);
+        let scan = read(&body).unwrap();
+        scan.opening(body.as_bytes()).map(|raw| String::from_utf8_lossy(raw).into_owned())
+    };
+    let (system, user, more) = (
+        r#"{"role":"system","content":"s"}"#,
+        r#"{"role":"user","content":"the \"system\" role"}"#,
+        r#"{"role":"assistant"}"#,
+    );
+    assert_eq!(opening(&format!("{system},{user},{more}")), [system, user]);
+    assert_eq!(opening(&format!("{user},{more}")), [user, ""]);
+    assert_eq!(opening(&format!(" {system} ")), [system, ""]);
+    let long = format!(r#"{{"content":"{}","role":"system"}}"#, "x".repeat(10_000));
+    assert_eq!(opening(&format!("{long},{user}")), [&long[..4096], ""]);
+}

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use codec::{FaultBody, Framing, InBand};
+use codec::{FaultBody, Framing, InBand, Segments};
 use domain::{faults::Fault, ids::RequestId, time::Timestamp, usage::Outcome};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
@@ -63,7 +63,11 @@ pub(crate) fn respond(answer: Answer) -> Response<Outflow> {
             generation_id(&visit, &mut headers, whole.tap.upstream_id());
             let outcome = if whole.tap.has_failed() { Outcome::UpstreamError } else { Outcome::Finished };
             ticket.close(&Ending { outcome, tap: Some(&whole.tap), status: 200 });
-            response(StatusCode::OK, headers, Outflow::many(whole.body))
+            let body = match visit.trail(true) {
+                Some(member) => whole.body.with_member(&member),
+                None => whole.body,
+            };
+            response(StatusCode::OK, headers, Outflow::many(body))
         }
         Answer::Flow(relay) => {
             let mut headers = stream_head(relay.visit());
@@ -118,7 +122,10 @@ pub(crate) fn plain(visit: &Visit, status: StatusCode, body: &'static str) -> Re
 pub(crate) fn refuse(visit: &Visit, refusal: &Refusal) -> Response<Outflow> {
     let status = refusal.fault.http_status();
     let text = id_text(visit.id);
-    let body = visit.dialect.encode_fault(visit.surface, &fault_body(refusal, &text));
+    let mut body = visit.dialect.encode_fault(visit.surface, &fault_body(refusal, &text));
+    if let Some(member) = visit.trail(false) {
+        body = Segments::from(body).with_member(&member).into_bytes();
+    }
     let mut headers = head(visit, status, JSON);
     retry_headers(&mut headers, &refusal.fault);
     visit.worker.tally.refused(refusal.fault.code.row().code);

@@ -16,7 +16,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::{Refusal, Visit};
+use super::{Refusal, Visit, trail};
 use crate::server::{Asked, EXPLAIN};
 
 /// How long a client may take before its rate is judged.
@@ -31,10 +31,13 @@ const RATIO: u64 = 20;
 const INLINE: usize = 64 * 1024;
 /// A body that is cheaper to copy than to keep where it is.
 const SMALL: usize = 4 * 1024;
+/// The longest name of a session.
+const SESSION_MOST: usize = 256;
 /// Room that is made for a body of unknown length.
 const UNKNOWN_ROOM: usize = 16 * 1024;
 
 static REGION: HeaderName = HeaderName::from_static("x-anyapi-region-preference");
+static SESSION: HeaderName = HeaderName::from_static("x-session-id");
 static KEEPALIVE: HeaderName = HeaderName::from_static("x-tollgate-keepalive");
 
 /// A request as it arrived.
@@ -50,6 +53,8 @@ pub(crate) struct Arrival {
     pub form: Option<HeaderValue>,
     /// Headers that go on to a provider of the same dialect.
     pub headers: HeaderMap,
+    /// The session that a header names; one in the body goes before it.
+    pub session: Option<String>,
     /// A region that the client prefers.
     pub near: Option<String>,
     /// The client wants to wait for the head rather than see signs of life.
@@ -96,10 +101,14 @@ pub(crate) async fn receive(visit: &Visit, asked: Asked, head: &Parts, body: Inc
     };
     let form = scan.form_type().and_then(|kind| HeaderValue::from_str(kind).ok());
     let no_keepalive = head.headers.get(&KEEPALIVE).is_some_and(|value| value == "off");
-    let near = head.headers.get(&REGION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if trail::is_wanted(&head.headers) {
+        visit.wants_trail();
+    }
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (near, session) = (text(&REGION), text(&SESSION).filter(|session| session.len() <= SESSION_MOST));
     let headers = passing_headers(visit.dialect, &head.headers);
     let expected = Expectation::of(visit.dialect, &body, &scan);
-    Ok(Arrival { body, scan, expected, operation: asked.operation, form, headers, near, no_keepalive })
+    Ok(Arrival { body, scan, expected, operation: asked.operation, form, headers, session, near, no_keepalive })
 }
 
 fn check_head(visit: &Visit, headers: &HeaderMap) -> Result<Packing, Refusal> {

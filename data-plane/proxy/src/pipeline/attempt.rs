@@ -144,6 +144,7 @@ impl Attempts {
             };
             let verdict = self.note(&lane, &miss);
             let next = self.next(&lane, place, repeats, &miss, verdict);
+            self.visit.missed(&lane, &miss);
             self.misses.push(*miss);
             match next {
                 Next::Lane(next) => place = next,
@@ -178,6 +179,9 @@ impl Attempts {
         if is_over || matches!(verdict.then, Then::Refuse(_)) {
             return Next::Nowhere;
         }
+        if matches!(verdict.then, Then::OtherModel(_)) {
+            return self.lane_of_another_model(lane, place).map_or(Next::Nowhere, Next::Lane);
+        }
         if place + 1 < self.plan.lanes.len() {
             return Next::Lane(place + 1);
         }
@@ -186,6 +190,12 @@ impl Attempts {
             Some(wait) if lane.health.spend_repeat(alarms.seconds()) => Next::Again(wait),
             _ => Next::Nowhere,
         }
+    }
+
+    fn lane_of_another_model(&self, lane: &Lane, place: usize) -> Option<usize> {
+        let is_other = |other: &Rc<Lane>| other.route.endpoint.model != lane.route.endpoint.model;
+        let behind = self.plan.lanes.iter().enumerate().skip(place + 1);
+        behind.filter(|(_, other)| is_other(other)).map(|(place, _)| place).next()
     }
 
     /// The last word, and the record of a request that was admitted for nothing.
@@ -211,6 +221,9 @@ impl Attempts {
     }
 
     async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Box<Miss>> {
+        if let Some(left) = lane.cooling.left(self.visit.worker.gate.now_ms()) {
+            return Err(Box::new(Miss { retry_after: Some(left), ..*miss(lane, Trouble::Cooling) }));
+        }
         self.cover(lane).await?;
         let outgoing = self.prepare(lane).await?;
         self.visit.goes_to(lane);
@@ -425,7 +438,11 @@ impl Attempts {
         // An error status is not billed.
         self.ticket.reached(Reached::Nothing);
         let status = reply.status.as_u16();
-        let retry_after = retry_after(&reply.fields);
+        let worker = &self.visit.worker;
+        let retry_after = retry_after(&reply.fields, || worker.wall(worker.gate.clock.monotonic()));
+        if let (429, Some(wait)) = (status, retry_after) {
+            lane.cooling.heed(wait, worker.gate.now_ms());
+        }
         let error = self.error_in(lane, reply).await;
         Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
     }

@@ -30,6 +30,8 @@ pub(super) enum Trouble {
     Unaffordable,
     /// The endpoint's dialect cannot say what is asked.
     Unsupported,
+    /// The provider has asked us to wait.
+    Cooling,
     /// The provider cannot have seen the request.
     Unreachable,
     /// The connection was lost, and the provider may have seen it.
@@ -53,7 +55,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether the endpoint was asked at all.
     fn was_tried(self) -> bool {
-        !matches!(self, Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported)
+        !matches!(self, Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported | Trouble::Cooling)
     }
 }
 
@@ -62,6 +64,8 @@ impl Trouble {
 pub(super) enum Then {
     /// The request itself is at fault: the client gets this status.
     Refuse(u16),
+    /// This model does not take it (too long, or against its rules): another model may, else the client gets this status.
+    OtherModel(u16),
     /// Another endpoint, if there is one.
     Elsewhere,
     /// Another endpoint, else the same once more.
@@ -82,7 +86,7 @@ pub(super) struct Verdict {
 pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match trouble {
-        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported => {
+        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported | Trouble::Cooling => {
             Verdict { then: Then::Elsewhere, is_hard: false, result: None }
         }
         Trouble::Unreachable => verdict(Then::Anywhere, true, AttemptResult::Unreachable),
@@ -104,6 +108,7 @@ fn of_status(status: u16, error: &UpstreamError) -> Verdict {
     match status {
         // Google's form of a bad key, and xAI's: our account is at fault here as well.
         400 if is_bad_key(error) => verdict(Then::Elsewhere, true, AttemptResult::Failed),
+        400 | 413 | 422 if is_of_model(error) => verdict(Then::OtherModel(status), false, AttemptResult::Refused),
         400 | 413 | 422 => verdict(Then::Refuse(status), false, AttemptResult::Refused),
         // Our account is at fault, or our idea of the provider's catalogue.
         401..=404 => verdict(Then::Elsewhere, true, AttemptResult::Failed),
@@ -123,6 +128,30 @@ fn is_quota(error: &UpstreamError) -> bool {
     let says =
         |word: &Option<String>| word.as_deref().is_some_and(|word| word.contains("quota") || word.contains("billing"));
     says(&error.code) || says(&error.kind)
+}
+
+/// Whether a refusal is one model's own: the prompt is longer than it can read, or against its rules.
+fn is_of_model(error: &UpstreamError) -> bool {
+    const CODES: [&str; 8] = [
+        "context_length_exceeded",
+        "string_above_max_length",
+        "tokens_limit_reached",
+        "request_too_large",
+        "content_policy_violation",
+        "content_filter",
+        "moderation_blocked",
+        "invalid_prompt",
+    ];
+    // Those who have no code for it: Anthropic, Google, Mistral and servers of open models.
+    const WORDS: [&str; 5] = [
+        "prompt is too long",
+        "maximum context length",
+        "exceeds the maximum number of tokens",
+        "too large for model",
+        "context window",
+    ];
+    let is_known = |word: &Option<String>| word.as_deref().is_some_and(|word| CODES.contains(&word));
+    is_known(&error.code) || is_known(&error.kind) || WORDS.iter().any(|word| error.message.contains(word))
 }
 
 /// Whether a refusal speaks of the credential that was sent and not of the request.
@@ -145,22 +174,25 @@ pub(super) struct Miss {
 
 impl Miss {
     /// The provider's status, or the one that says best what happened.
-    fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match self.trouble {
             Trouble::Status(status) => status,
             Trouble::Reported(status) => status.unwrap_or(502),
             Trouble::Slow | Trouble::Late => 504,
             Trouble::Unsupported => 400,
+            Trouble::Cooling => 429,
             Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unreachable => 503,
             Trouble::Lost | Trouble::BadReply | Trouble::Empty | Trouble::Broken => 502,
         }
     }
 
-    fn code(&self) -> &str {
+    /// Its own code, or ours for what happened.
+    pub fn code(&self) -> &str {
         match self.trouble {
             Trouble::NoCredential => "no_credential",
             Trouble::Unaffordable => "insufficient_quota",
             Trouble::Unsupported => "unsupported_parameter",
+            Trouble::Cooling => "rate_limited",
             Trouble::Unreachable => "unreachable",
             Trouble::Lost => "connection_lost",
             Trouble::Slow | Trouble::Late => "timeout",
@@ -196,7 +228,8 @@ pub(super) fn give_up(mut misses: Vec<Miss>) -> (Refusal, Outcome) {
     let tried = misses.iter().any(|miss| miss.trouble.was_tried());
     let last = misses.iter().rev().find(|miss| miss.trouble.was_tried());
     if let Some(Miss { trouble: Trouble::Status(_) | Trouble::Reported(_), error, .. }) = last
-        && let Some(Verdict { then: Then::Refuse(status), .. }) = last.map(|miss| judge(miss.trouble, &miss.error))
+        && let Some(Verdict { then: Then::Refuse(status) | Then::OtherModel(status), .. }) =
+            last.map(|miss| judge(miss.trouble, &miss.error))
     {
         let mut refusal = Refusal::of_provider(status, error.clone());
         refusal.fault = refusal.fault.metadata(previous_errors(&misses));
@@ -307,10 +340,34 @@ mod tests {
             (Trouble::Late, Elsewhere, false, Some(TimedOut)),
             (Trouble::BadReply, Elsewhere, true, Some(Failed)),
             (Trouble::NoCredential, Elsewhere, false, None),
+            (Trouble::Cooling, Elsewhere, false, None),
         ] {
             let verdict = judge(trouble, &UpstreamError::default());
             assert_eq!(verdict, Verdict { then, is_hard, result }, "{trouble:?}");
         }
+    }
+
+    #[test]
+    fn what_one_model_does_not_take_another_may() {
+        let said = |code: Option<&str>, message: &str| {
+            let error =
+                UpstreamError { code: code.map(str::to_owned), message: message.to_owned(), ..Default::default() };
+            judge(Trouble::Status(400), &error).then
+        };
+        assert_eq!(said(Some("context_length_exceeded"), ""), Then::OtherModel(400));
+        assert_eq!(said(Some("content_policy_violation"), ""), Then::OtherModel(400));
+        assert_eq!(said(None, "prompt is too long: 210000 tokens > 200000 maximum"), Then::OtherModel(400));
+        assert_eq!(said(Some("invalid_value"), "temperature must be below 2"), Then::Refuse(400));
+        let long = UpstreamError { code: Some("context_length_exceeded".to_owned()), ..Default::default() };
+        let (refusal, _) = give_up(vec![Miss { error: long, ..miss(Trouble::Status(400)) }]);
+        assert_eq!(refusal.fault.http_status(), 400);
+    }
+
+    #[test]
+    fn who_is_asked_to_wait_says_for_how_long() {
+        let cooling = Miss { retry_after: Some(Duration::from_secs(20)), ..miss(Trouble::Cooling) };
+        let (refusal, _) = give_up(vec![cooling]);
+        assert_eq!((refusal.fault.http_status(), refusal.fault.retry_after_ms), (429, Some(20_000)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod relay;
 mod reply;
 mod settle;
 mod sound;
+mod trail;
 mod visit;
 
 use std::{convert::Infallible, rc::Rc};

@@ -22,6 +22,7 @@ use super::{
     attempt::{Answer, Attempts, Flow, Ran, pricer},
     judge,
     settle::{Ending, Ticket},
+    trail,
 };
 use crate::{
     alarm::{Alarm, Tick, Ticks},
@@ -31,6 +32,8 @@ use crate::{
     upstream::ReplyBody,
 };
 
+/// The family whose streams have room for fields of ours.
+const CHAT: &str = "openai-chat";
 /// Answer tokens that a hold is extended by at once.
 const EXTENSION: u64 = 2_048;
 /// How many tokens before its end an extension is asked for.
@@ -99,8 +102,23 @@ impl Relay {
             model,
             visit,
         };
+        let held = std::mem::take(&mut relay.queue);
+        held.into_iter().for_each(|out| relay.forward(out));
         relay.schedule_comment();
         relay
+    }
+
+    /// Bytes for the client. Who wants to be told what was done is told before the end of a chat.
+    fn forward(&mut self, out: Bytes) {
+        if out.is_empty() {
+            return;
+        }
+        let member = trail::is_end(&out).then(|| self.visit.trail(true)).flatten();
+        let tap = self.pass.tap();
+        self.queue.push_back(match member.filter(|_| self.visit.dialect.id == CHAT) {
+            Some(member) => trail::before_end(&out, tap.upstream_id(), &self.model, tap.created(), &member),
+            None => out,
+        });
     }
 
     pub fn visit(&self) -> &Visit {
@@ -150,9 +168,7 @@ impl Relay {
     fn take(&mut self, data: Bytes) {
         self.room = self.room.saturating_sub(data.len() as u64);
         let out = self.pass.push(data, &mut pricer(self.lane.prices()));
-        if !out.is_empty() {
-            self.queue.push_back(out);
-        }
+        self.forward(out);
         self.stall_due = self.visit.worker.alarms.after(self.stall);
         self.schedule_comment();
         if !self.pass.is_open() {
@@ -175,9 +191,7 @@ impl Relay {
     /// The provider's body is over: the last bytes, and the judgement.
     fn end(&mut self) {
         let (rest, end) = self.pass.end(&mut pricer(self.lane.prices()));
-        if !rest.is_empty() {
-            self.queue.push_back(rest);
-        }
+        self.forward(rest);
         self.ended = Some(end);
     }
 

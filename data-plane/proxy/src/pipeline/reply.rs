@@ -1,9 +1,10 @@
 //! What comes back from a provider, read as far as it is needed: kinds and waiting times from its headers, pieces of its
 //! body, all of it bounded. Never judges; that is `judge`.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use domain::time::Timestamp;
 
 use crate::upstream::{ReplyBody, reading::Fields};
 
@@ -27,11 +28,19 @@ pub(super) fn is_media(fields: &Fields) -> bool {
     !(essence.is_empty() || is_json || essence.starts_with(b"text/"))
 }
 
-/// When a provider wants to be asked again: milliseconds, or whole seconds. Dates are not read; they need a shared clock.
-pub(super) fn retry_after(fields: &Fields) -> Option<Duration> {
-    let number = |name| std::str::from_utf8(fields.get(name)?).ok()?.trim().parse::<u64>().ok();
-    let ms = number("retry-after-ms").map(Duration::from_millis);
-    ms.or_else(|| number("retry-after").map(Duration::from_secs))
+/// When a provider wants to be asked again: milliseconds, seconds, or a date, which is as good as both clocks are.
+pub(super) fn retry_after(fields: &Fields, now: impl FnOnce() -> Timestamp) -> Option<Duration> {
+    let text = |name| std::str::from_utf8(fields.get(name)?).ok().map(str::trim);
+    let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
+    let until = |text: &str| {
+        let then = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(then.saturating_sub(Duration::from_micros(u64::try_from(now().us()).ok()?)))
+    };
+    if let Some(ms) = text("retry-after-ms").and_then(seconds) {
+        return Some(ms / 1_000);
+    }
+    let after = text("retry-after")?;
+    seconds(after).or_else(|| until(after))
 }
 
 /// The beginning of a body, or all of it; what was cut off is left out.
@@ -116,13 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn waiting_times_are_read_in_both_units() {
-        assert_eq!(retry_after(&fields(&[("retry-after", "3")])), Some(Duration::from_secs(3)));
-        assert_eq!(
-            retry_after(&fields(&[("retry-after", "3"), ("retry-after-ms", "250")])),
-            Some(Duration::from_millis(250))
-        );
-        assert_eq!(retry_after(&fields(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")])), None);
+    fn waiting_times_are_read_however_they_are_written() {
+        let now = || Timestamp::from_us(1_792_567_650_000_000);
+        let wait = |pairs: &[(&str, &str)]| retry_after(&fields(pairs), now);
+        assert_eq!(wait(&[("retry-after", "3")]), Some(Duration::from_secs(3)));
+        assert_eq!(wait(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
+        assert_eq!(wait(&[("retry-after", "3"), ("retry-after-ms", "250")]), Some(Duration::from_millis(250)));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")]), Some(Duration::from_secs(30)));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2020 07:28:00 GMT")]), Some(Duration::ZERO), "it has passed");
+        for odd in ["-1", "soon", "1e400", "NaN", ""] {
+            assert_eq!(wait(&[("retry-after", odd)]), None, "{odd}");
+        }
     }
 
     #[test]

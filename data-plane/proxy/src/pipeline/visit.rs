@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use runtime::telemetry::{TRACE, adopt};
 use tracing::{Span, field::Empty, info_span};
 
+use super::{judge::Miss, trail::Trail};
 use crate::{alarm::Tick, connection::Connection, offers::Lane, purse::Purse, worker::Worker};
 
 /// One request.
@@ -57,6 +58,9 @@ pub(crate) struct Visit {
     kind: std::cell::RefCell<Option<HeaderValue>>,
     /// What the translation of the last attempt could not say.
     losses: Cell<Losses>,
+    /// Whether the client wants to be told what was done, and what there is to tell.
+    wants_trail: Cell<bool>,
+    trail: std::cell::RefCell<Option<Box<Trail>>>,
     /// Whether bytes of the answer itself, and not only signs of life, have gone to the client.
     has_begun: Cell<bool>,
 }
@@ -96,6 +100,8 @@ impl Visit {
             is_healed: Cell::new(false),
             kind: Default::default(),
             losses: Cell::default(),
+            wants_trail: Cell::new(false),
+            trail: Default::default(),
             has_begun: Cell::new(false),
         }
     }
@@ -143,6 +149,32 @@ impl Visit {
     /// The media type of the answer where it is not the usual one.
     pub fn kind(&self) -> Option<HeaderValue> {
         self.kind.borrow().clone()
+    }
+
+    /// The client wants to be told what was done.
+    pub fn wants_trail(&self) {
+        self.wants_trail.set(true);
+    }
+
+    /// Begins to remember what is done, if anybody wants to be told.
+    pub fn leaves_trail(&self, make: impl FnOnce() -> Trail) {
+        if self.wants_trail.get() {
+            *self.trail.borrow_mut() = Some(Box::new(make()));
+        }
+    }
+
+    /// An attempt failed.
+    pub(super) fn missed(&self, lane: &Lane, miss: &Miss) {
+        if let Some(trail) = &mut *self.trail.borrow_mut() {
+            trail.miss(lane, miss);
+        }
+    }
+
+    /// What was done, as a member of a JSON object; none when nobody wants to be told, or nothing was done.
+    pub fn trail(&self, is_answered: bool) -> Option<String> {
+        let (trail, lane) = (self.trail.borrow(), self.lane.borrow());
+        let answered = lane.as_deref().filter(|_| is_answered);
+        Some(trail.as_ref()?.member(answered, self.attempts()))
     }
 
     /// The answer itself has begun.

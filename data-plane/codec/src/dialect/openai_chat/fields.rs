@@ -27,6 +27,7 @@ pub static FIELDS: &Fields = &[
     theirs("top_a", Meaning::Extension),
     theirs("min_p", Meaning::Extension),
     theirs("repetition_penalty", Meaning::Extension),
+    theirs("prompt_cache_key", Meaning::CacheKey),
     ours("provider", Meaning::Provider),
     ours("models", Meaning::Fallbacks),
     ours("provider_preferences", Meaning::Preference),

@@ -36,6 +36,7 @@ pub static FIELDS: &Fields = &[
     ),
     theirs("usage", Meaning::Usage),
     theirs("text", Meaning::Format),
+    theirs("prompt_cache_key", Meaning::CacheKey),
     ours("provider", Meaning::Provider),
     ours("models", Meaning::Fallbacks),
     ours("provider_preferences", Meaning::Preference),

@@ -1,6 +1,7 @@
 //! Which endpoints may serve a request, in which order. Pure but for reading what the worker has measured: never sends a
 //! byte, takes no hold, looks at no message text. Next room: `admit`.
 
+mod affinity;
 mod explain;
 mod filter;
 mod order;
@@ -19,8 +20,12 @@ use domain::{
 use serde_json::json;
 
 pub(super) use self::explain::explain;
-use self::{order::Listing, variant::Variant, wish::Wish};
-use super::{Refusal, Visit, arrival::Arrival};
+use self::{
+    order::{Listing, Strategy},
+    variant::Variant,
+    wish::Wish,
+};
+use super::{Refusal, Visit, arrival::Arrival, trail::Trail};
 use crate::{
     offers::{Lane, Offer, View},
     purse::Purse,
@@ -69,23 +74,28 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
     let first = asked.named(requested)?;
     let wish = Wish::of(arrival, first.variant)?;
     let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside(&visit.worker.alarms));
-    let (lanes, requires_parameters) = match wish {
+    let told = (Strategy::Balanced, None, first.offer.lanes.len() + first.offer.closed.len());
+    let (lanes, requires_parameters, (strategy, near, total)) = match wish {
         // Nothing is wished and nothing is amiss: the lists that were made when the snapshot came will do.
-        None if arrival.scan.fallbacks.is_empty() && is_calm() => (drawn(&first.offer), false),
+        None if arrival.scan.fallbacks.is_empty() && is_calm() => (drawn(&first.offer, purse, arrival), false, told),
         wish => {
             let wish = wish.unwrap_or_default();
             if let Some(timeout) = wish.timeout {
                 visit.limit(timeout);
             }
             let offers = asked.offers(&first.offer, arrival, &wish)?;
-            let chosen =
-                choose(&visit.worker, &offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan))?;
-            (chosen, wish.require_parameters == Some(true))
+            let random = affinity::draw(&first.offer, purse, arrival);
+            let parameters = || visit.dialect.parameters(&arrival.body, &arrival.scan);
+            let chosen = choose(&visit.worker, &offers, &wish, random, parameters)?;
+            let total = offers.iter().map(|offer| offer.lanes.len() + offer.closed.len()).sum();
+            let requires_parameters = wish.require_parameters == Some(true);
+            (chosen, requires_parameters, (Strategy::of(&wish), wish.near, total))
         }
     };
     if lanes.is_empty() {
         return Err(no_endpoints(first.offer.closed.iter().map(|(_, reason)| *reason)));
     }
+    visit.leaves_trail(|| Trail::new(requested, strategy.name(), near, lanes.clone(), total));
     Ok(Plan { lanes, requires_parameters, first })
 }
 
@@ -97,10 +107,10 @@ pub(super) fn can_be_asked(visit: &Visit, view: &View, purse: &Purse, arrival: &
 }
 
 /// The endpoints of a model with the first drawn by price.
-fn drawn(offer: &Offer) -> Rc<[Rc<Lane>]> {
+fn drawn(offer: &Offer, purse: &Purse, arrival: &Arrival) -> Rc<[Rc<Lane>]> {
     match offer.lanes.len() {
         0 | 1 => offer.lanes.clone(),
-        _ => offer.led_by(offer.odds.draw(rand::random())),
+        _ => offer.led_by(offer.odds.draw(affinity::draw(offer, purse, arrival))),
     }
 }
 
@@ -182,6 +192,7 @@ fn choose(
     worker: &Worker,
     offers: &[Rc<Offer>],
     wish: &Wish,
+    random: f64,
     parameters: impl FnOnce() -> Vec<String>,
 ) -> Result<Rc<[Rc<Lane>]>, Refusal> {
     let sorted = Sorted::out(offers, wish, parameters);
@@ -189,7 +200,7 @@ fn choose(
         return Err(no_endpoints(sorted.excluded.iter().map(|(_, reason)| *reason)));
     }
     let mut listings = sorted.listings(worker, wish);
-    order::sort(&mut listings, wish, rand::random());
+    order::sort(&mut listings, wish, random);
     let most = if wish.takes_one() { 1 } else { listings.len() };
     let lanes = listings.iter().take(most).filter_map(|listing| sorted.kept.get(listing.place));
     Ok(lanes.map(|(_, lane)| lane.clone()).collect())
