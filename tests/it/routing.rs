@@ -357,35 +357,38 @@ async fn who_asks_is_told_what_was_done() {
     let house = House::lab().await;
     let org = house.org("1.00").await;
     let client = house.client(0, &org.key);
-    let pair = house.pair();
-    let (bad, good) = (&pair.one.0, &pair.other.0);
-    let tag = house.fake.script(Script::from(Answer::of(12, 8)).at(bad, Reply::status(500)));
-    let ask = |header: (&str, &str), is_stream: bool, only_bad: bool| {
-        let mut body = scripted(&pair.model, &tag);
-        body["stream"] = json!(is_stream);
-        body["provider"] = if only_bad { json!({"only": [bad]}) } else { json!({"order": [bad]}) };
-        Ask::json("/v1/chat/completions", &body).header(header.0, header.1)
-    };
-    let check = |told: &Value, answered: bool| {
-        assert_eq!((&told["requested"], &told["is_byok"]), (&json!(pair.model), &json!(false)), "{told}");
-        assert_eq!(told["endpoints"]["total"], 2, "{told}");
-        let first = &told["attempts"][0];
-        assert_eq!(
-            (&first["provider"], &first["status"], &first["code"]),
-            (&json!(bad), &json!(500), &json!("fake_code"))
-        );
-        if answered {
-            assert_eq!((&told["strategy"], &told["attempt"]), (&json!("order"), &json!(2)), "{told}");
-            assert_eq!(told["attempts"][1], json!({"provider": good, "model": pair.model, "status": 200}));
-            let selected = |at: usize| told["endpoints"]["available"][at]["selected"].clone();
-            assert_eq!((selected(0), selected(1)), (json!(false), json!(true)), "{told}");
+    for header in
+        [("x-openrouter-metadata", "enabled"), ("x-tollgate-explain", "true"), ("x-tollgate-explain", "false")]
+    {
+        // A pair for each: whoever fails five times in a row is asked last, whatever is wished.
+        let pair = house.pair();
+        let (bad, good) = (&pair.one.0, &pair.other.0);
+        let tag = house.fake.script(Script::from(Answer::of(12, 8)).at(bad, Reply::status(500)));
+        let ask = |is_stream: bool, wish: Value| {
+            let mut body = scripted(&pair.model, &tag);
+            (body["stream"], body["provider"]) = (json!(is_stream), wish);
+            Ask::json("/v1/chat/completions", &body).header(header.0, header.1)
+        };
+        let check = |told: &Value, answered: bool| {
+            assert_eq!((&told["requested"], &told["is_byok"]), (&json!(pair.model), &json!(false)), "{told}");
+            assert_eq!(told["endpoints"]["total"], 2, "{told}");
+            let first = &told["attempts"][0];
+            let expected = (&json!(bad), &json!(500), &json!("fake_code"));
+            assert_eq!((&first["provider"], &first["status"], &first["code"]), expected, "{told}");
+            if answered {
+                assert_eq!((&told["strategy"], &told["attempt"]), (&json!("order"), &json!(2)), "{told}");
+                assert_eq!(told["attempts"][1], json!({"provider": good, "model": pair.model, "status": 200}));
+                let selected = |at: usize| told["endpoints"]["available"][at]["selected"].clone();
+                assert_eq!((selected(0), selected(1)), (json!(false), json!(true)), "{told}");
+            }
+        };
+        let reply = client.send(ask(false, json!({"order": [bad]}))).await.expect(200);
+        if header.1 == "false" {
+            assert!(reply.json().get("openrouter_metadata").is_none());
+            continue;
         }
-    };
-    for header in [("x-openrouter-metadata", "enabled"), ("x-tollgate-explain", "true")] {
-        let reply = client.send(ask(header, false, false)).await.expect(200);
         check(&reply.json()["openrouter_metadata"], true);
-        let reply = client.send(ask(header, true, false)).await.expect(200);
-        let text = reply.text();
+        let text = client.send(ask(true, json!({"order": [bad]}))).await.expect(200).text();
         let told: Vec<Value> = text
             .lines()
             .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
@@ -394,10 +397,45 @@ async fn who_asks_is_told_what_was_done() {
         assert_eq!(told.len(), 1, "{text}");
         check(&told[0]["openrouter_metadata"], true);
         assert!(text.ends_with("data: [DONE]\n\n") && told[0]["choices"] == json!([]), "{text}");
-        let reply = client.send(ask(header, false, true)).await;
+        let reply = client.send(ask(false, json!({"only": [bad]}))).await;
         assert!(reply.status >= 500, "{}", reply.text());
         check(&reply.json()["openrouter_metadata"], false);
     }
-    let reply = client.send(ask(("x-tollgate-explain", "false"), false, false)).await.expect(200);
-    assert!(reply.json().get("openrouter_metadata").is_none());
+}
+
+#[tokio::test]
+async fn what_was_measured_decides_where_speed_is_wished() {
+    let house = House::lab().await;
+    let org = house.org("1.00").await;
+    let client = house.client(0, &org.key);
+    let pair = house.pair();
+    let (slow, fast) = (&pair.one.0, &pair.other.0);
+    let answer = Answer::of(1, 10);
+    let slowly = answer.clone().first_byte(Duration::from_millis(400)).every(Duration::from_millis(20));
+    let script = Script::from(answer.every(Duration::from_millis(2))).at(slow, Reply::from(slowly));
+    let tag = house.fake.script(script);
+    for provider in [slow, fast] {
+        let mut body = scripted(&pair.model, &tag);
+        (body["stream"], body["provider"]) = (json!(true), json!({"only": [provider]}));
+        // Each worker measures for itself: connections that are open at the same time are on all of them.
+        let asks = (0..8).map(|_| {
+            let (client, ask) = (house.client(0, &org.key), Ask::json("/v1/chat/completions", &body));
+            tokio::spawn(async move { client.send(ask).await.expect(200) })
+        });
+        for reply in asks.collect::<Vec<_>>() {
+            reply.await.unwrap();
+        }
+    }
+    let order = async |provider: Value| {
+        let body = json!({"model": pair.model, "provider": provider});
+        explained(&client, &body).await.0
+    };
+    let (by_price, by_speed) = ([slow.as_str(), fast.as_str()], [fast.as_str(), slow.as_str()]);
+    assert_eq!(order(json!({"sort": "price"})).await, by_price, "the slow one is the cheap one");
+    assert_eq!(order(json!({"sort": "latency"})).await, by_speed);
+    assert_eq!(order(json!({"sort": "throughput"})).await, by_speed);
+    assert_eq!(order(json!({"preferred_max_latency": 0.2})).await, by_speed);
+    assert_eq!(order(json!({"preferred_max_latency": {"p90": 30}})).await, by_price);
+    assert_eq!(order(json!({"preferred_min_throughput": {"p50": 150}})).await, by_speed);
+    assert_eq!(order(json!({"preferred_min_throughput": 1})).await, by_price);
 }

@@ -130,7 +130,8 @@ impl Alarms {
         self.all.borrow().len() == self.free.borrow().len()
     }
 
-    fn step(&self) {
+    /// A tick has passed.
+    pub fn step(&self) {
         self.now.set(self.now.get().saturating_add(1));
         self.wake(|inner| self.is_past(inner.due.get()));
     }

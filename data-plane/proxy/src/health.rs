@@ -19,6 +19,7 @@ const OPEN_SECONDS_MOST: u64 = 300;
 /// Hard failures in a row that are an outage, and how long it is remembered.
 const OUTAGE: u32 = 2;
 const ASIDE: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Repeats that may be saved up, in tenths.
 const REPEATS_MOST: u32 = 100;
 
@@ -28,7 +29,7 @@ pub(crate) struct Health {
     failures: Cell<u32>,
     trips: Cell<u32>,
     shut_until: Cell<Tick>,
-    /// While it is left as a fallback only.
+    /// When it may be tried again after an outage.
     aside_until: Cell<Tick>,
     /// Milliseconds to the first output, smoothed; 0 when unknown.
     first_output_ms: Cell<u64>,
@@ -53,10 +54,19 @@ impl Health {
         self.shut_until.get() != Tick::NEVER && !alarms.is_past(self.shut_until.get())
     }
 
-    /// Whether others should go first: it is shut, or has failed more than once within the last half a minute and not
-    /// answered since.
-    pub fn is_aside(&self, alarms: &Alarms) -> bool {
-        self.is_shut(alarms) || (self.aside_until.get() != Tick::NEVER && !alarms.is_past(self.aside_until.get()))
+    /// Whether others should go first: it has failed more than once in a row and not answered since.
+    pub fn is_aside(&self) -> bool {
+        self.failures.get() >= OUTAGE
+    }
+
+    /// Whether a request may find out how an endpoint does that was set aside: one a second, once it was left alone for half
+    /// a minute and is not shut. Takes the chance.
+    pub fn take_probe(&self, alarms: &Alarms) -> bool {
+        if !self.is_aside() || self.is_shut(alarms) || !alarms.is_past(self.aside_until.get()) {
+            return false;
+        }
+        self.aside_until.set(alarms.at(PROBE_EVERY));
+        true
     }
 
     /// An answer came.
@@ -151,16 +161,41 @@ mod tests {
         assert!(!health.is_shut(&alarms));
     }
 
+    fn pass(alarms: &Alarms, time: Duration) {
+        (0..=time.as_millis() / 100).for_each(|_| alarms.step());
+    }
+
     #[test]
     fn one_failure_is_an_accident_and_two_are_an_outage() {
         let alarms = Alarms::new();
         let health = Health::default();
         health.failed(&alarms);
-        assert!(!health.is_aside(&alarms));
+        assert!(!health.is_aside());
         health.failed(&alarms);
-        assert!(health.is_aside(&alarms) && !health.is_shut(&alarms));
+        assert!(health.is_aside() && !health.is_shut(&alarms));
         health.answered(20, &alarms);
-        assert!(!health.is_aside(&alarms));
+        assert!(!health.is_aside());
+    }
+
+    #[test]
+    fn after_an_outage_one_request_a_second_finds_out() {
+        let alarms = Alarms::new();
+        let health = Health::default();
+        assert!(!health.take_probe(&alarms), "nothing is amiss");
+        health.failed(&alarms);
+        health.failed(&alarms);
+        assert!(!health.take_probe(&alarms), "too soon");
+        pass(&alarms, ASIDE);
+        assert!(health.take_probe(&alarms) && !health.take_probe(&alarms));
+        pass(&alarms, PROBE_EVERY);
+        assert!(health.take_probe(&alarms));
+        health.failed(&alarms);
+        pass(&alarms, PROBE_EVERY);
+        assert!(!health.take_probe(&alarms), "it failed again");
+        (0..TRIP).for_each(|_| health.failed(&alarms));
+        assert!(health.is_shut(&alarms));
+        pass(&alarms, ASIDE);
+        assert!(!health.is_shut(&alarms) && health.take_probe(&alarms));
     }
 
     #[test]

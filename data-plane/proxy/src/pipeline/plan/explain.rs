@@ -80,7 +80,7 @@ pub(crate) fn explain(
     let wish = Wish::of(arrival, first.variant)?.unwrap_or_default();
     let offers = asked.offers(&first.offer, arrival, &wish)?;
     let sorted = Sorted::out(&offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan));
-    let mut listings = sorted.listings(worker, &wish);
+    let mut listings = sorted.listings(worker, &wish, |_| false);
     // The lowest number draws the cheapest, which is the likeliest.
     order::sort(&mut listings, &wish, 0.0);
     if wish.takes_one() {

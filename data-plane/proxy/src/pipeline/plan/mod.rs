@@ -73,7 +73,7 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
     let asked = Asked { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
     let first = asked.named(requested)?;
     let wish = Wish::of(arrival, first.variant)?;
-    let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside(&visit.worker.alarms));
+    let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside());
     let told = (Strategy::Balanced, None, first.offer.lanes.len() + first.offer.closed.len());
     let (lanes, requires_parameters, (strategy, near, total)) = match wish {
         // Nothing is wished and nothing is amiss: the lists that were made when the snapshot came will do.
@@ -181,10 +181,21 @@ impl Sorted {
         sorted
     }
 
-    /// What is known of those that may serve it.
-    fn listings(&self, worker: &Worker, wish: &Wish) -> Vec<Listing<'_>> {
+    /// What is known of those that may serve it. Of an endpoint of which `probes` lets this request find out how it does, no
+    /// ill is said.
+    fn listings(&self, worker: &Worker, wish: &Wish, probes: impl Fn(&Lane) -> bool) -> Vec<Listing<'_>> {
         let kept = self.kept.iter().enumerate();
-        kept.map(|(place, (model, lane))| listing(worker, place, *model, lane, wish)).collect()
+        let listings = kept.map(|(place, (model, lane))| Listing {
+            place,
+            route: &lane.route,
+            model: *model,
+            is_shut: lane.health.is_shut(&worker.alarms),
+            is_aside: lane.health.is_aside() && !probes(lane),
+            is_slow: is_slow(worker, lane, wish),
+            first_output_ms: lane.health.first_output_ms(),
+            speed: lane.health.speed(),
+        });
+        listings.collect()
     }
 }
 
@@ -199,24 +210,11 @@ fn choose(
     if sorted.kept.is_empty() {
         return Err(no_endpoints(sorted.excluded.iter().map(|(_, reason)| *reason)));
     }
-    let mut listings = sorted.listings(worker, wish);
+    let mut listings = sorted.listings(worker, wish, |lane| lane.health.take_probe(&worker.alarms));
     order::sort(&mut listings, wish, random);
     let most = if wish.takes_one() { 1 } else { listings.len() };
     let lanes = listings.iter().take(most).filter_map(|listing| sorted.kept.get(listing.place));
     Ok(lanes.map(|(_, lane)| lane.clone()).collect())
-}
-
-fn listing<'a>(worker: &Worker, place: usize, model: usize, lane: &'a Lane, wish: &Wish) -> Listing<'a> {
-    Listing {
-        place,
-        route: &lane.route,
-        model,
-        is_shut: lane.health.is_shut(&worker.alarms),
-        is_aside: lane.health.is_aside(&worker.alarms),
-        is_slow: is_slow(worker, lane, wish),
-        first_output_ms: lane.health.first_output_ms(),
-        speed: lane.health.speed(),
-    }
 }
 
 /// Whether an endpoint is known to miss what is preferred. Throughput is what this share of answers reaches at least.
