@@ -12,9 +12,10 @@ use crate::fault::clean;
 
 /// Values that one text may have: more say nothing that a model could read, and would cost more room than the text.
 const MOST: usize = 1 << 20;
-/// Bytes of text for each value, about; and values that room is made for before they are met.
-const USUAL: usize = 24;
-const MOST_AT_ONCE: usize = 64;
+/// Bytes of text for each value, about; and values that room is made for before they are met: just under a kilobyte, above
+/// which an allocator begins to look for room.
+const USUAL: usize = 14;
+const MOST_AT_ONCE: usize = 62;
 /// Objects with more fields than this are checked for doubled names by sorting.
 const FEW: usize = 16;
 /// Letters of a doubled name that its sender is shown.
@@ -23,7 +24,7 @@ const SHOWN: usize = 64;
 /// Room for the places of one text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tape {
-    nodes: Vec<Node>,
+    nodes: Vec<Packed>,
     kept: Kept,
 }
 
@@ -37,11 +38,36 @@ struct Node {
     next: usize,
 }
 
+/// A node in half the room: texts are shorter than 4 GiB.
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    start: u32,
+    end: u32,
+    next: u32,
+    kind: Kind,
+    escaped: bool,
+}
+
+const _: () = assert!(size_of::<Packed>() == 16);
+
+impl Packed {
+    // What is cast was checked by `Tape::fill`: no place lies behind the text, and no text has more values than bytes.
+    fn of(node: Node) -> Packed {
+        let Node { kind, escaped, span, next } = node;
+        Packed { start: span.start as u32, end: span.end as u32, next: next as u32, kind, escaped }
+    }
+
+    fn node(self) -> Node {
+        let Packed { start, end, next, kind, escaped } = self;
+        Node { kind, escaped, span: Span { start: start as usize, end: end as usize }, next: next as usize }
+    }
+}
+
 /// One value of a text that was read.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'a> {
     text: &'a str,
-    nodes: &'a [Node],
+    nodes: &'a [Packed],
     long: Long<'a>,
     at: usize,
 }
@@ -96,6 +122,9 @@ impl Tape {
 
     fn fill<'a>(&mut self, text: &'a [u8]) -> Result<&'a str, Flaw> {
         let text = simdutf8::basic::from_utf8(text).map_err(|_| Flaw { at: 0, kind: FlawKind::Expected("UTF-8") })?;
+        if u32::try_from(text.len()).is_err() {
+            return Err(Flaw { at: 0, kind: FlawKind::Expected("a shorter text") });
+        }
         self.nodes.clear();
         self.nodes.reserve((text.len() / USUAL).min(MOST_AT_ONCE));
         self.kept = Kept::default();
@@ -113,7 +142,7 @@ impl Tape {
         if at >= MOST {
             return Err(Flaw { at: start, kind: FlawKind::Expected("fewer values") });
         }
-        self.nodes.push(Node { kind, escaped: false, span: Span { start, end: start }, next: 0 });
+        self.nodes.push(Packed::of(Node { kind, escaped: false, span: Span { start, end: start }, next: 0 }));
         let mut escaped = false;
         match kind {
             Kind::Object => {
@@ -121,7 +150,8 @@ impl Tape {
                 while more {
                     let key = cursor.key()?;
                     let next = self.nodes.len() + 1;
-                    self.nodes.push(Node { kind: Kind::String, escaped: key.escaped, span: key.quoted(), next });
+                    let name = Node { kind: Kind::String, escaped: key.escaped, span: key.quoted(), next };
+                    self.nodes.push(Packed::of(name));
                     self.value(cursor)?;
                     more = cursor.next_field()?;
                 }
@@ -140,7 +170,7 @@ impl Tape {
         }
         let next = self.nodes.len();
         if let Some(node) = self.nodes.get_mut(at) {
-            *node = Node { kind, escaped, span: Span { start, end: cursor.position() }, next };
+            *node = Packed::of(Node { kind, escaped, span: Span { start, end: cursor.position() }, next });
         }
         Ok(())
     }
@@ -150,7 +180,7 @@ impl<'a> Value<'a> {
     fn node(&self) -> Node {
         // Places are made by `Tape` alone; the fallback is for the compiler.
         let none = Node { kind: Kind::Null, escaped: false, span: Span::default(), next: usize::MAX };
-        self.nodes.get(self.at).copied().unwrap_or(none)
+        self.nodes.get(self.at).map_or(none, |node| node.node())
     }
 
     fn at(&self, at: usize) -> Value<'a> {
