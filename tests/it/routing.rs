@@ -304,32 +304,6 @@ async fn a_conversation_stays_where_its_beginning_is_in_a_cache() {
 }
 
 #[tokio::test]
-async fn a_provider_that_asks_us_to_wait_is_left_alone() {
-    let house = House::lab().await;
-    let org = house.org("1.00").await;
-    let client = house.client(0, &org.key);
-    let pair = house.pair();
-    let busy = &pair.one.0;
-    let tag = house.fake.script(Script::from(Answer::of(1, 1)).at(busy, Reply::too_many(Some(30))));
-    let mut body = scripted(&pair.model, &tag);
-    body["provider"] = json!({"order": [busy]});
-    let reply = client.chat(&body).await.expect(200);
-    assert_eq!((reply.header("x-tollgate-provider"), reply.header("x-tollgate-attempts")), (&*pair.other.0, "2"));
-    for _ in 0..20 {
-        // On connections of their own, so that every worker has its turn.
-        let reply = house.client(0, &org.key).chat(&body).await.expect(200);
-        assert_eq!(reply.header("x-tollgate-attempts"), "1", "it was asked though it wants to be left alone");
-    }
-    assert_eq!(house.fake.tagged(&tag).len(), 22);
-    body["provider"] = json!({"only": [busy]});
-    let reply = client.chat(&body).await.expect(429);
-    let seconds: u64 = reply.header("retry-after").parse().unwrap();
-    assert!((1..=30).contains(&seconds), "{seconds}");
-    assert_eq!(reply.json()["error"]["metadata"]["previous_errors"][0]["code"], "rate_limited", "{}", reply.text());
-    assert_eq!(house.fake.tagged(&tag).len(), 22);
-}
-
-#[tokio::test]
 async fn a_prompt_that_one_model_cannot_take_goes_to_the_next() {
     let house = House::lab().await;
     let org = house.org("1.00").await;

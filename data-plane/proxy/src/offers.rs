@@ -19,7 +19,7 @@ use crate::{
     health::Health,
     odds::Odds,
     telemetry::{AttemptCounters, Tally},
-    upstream::{Cooling, Target, Upstream, auth, auth::Signer},
+    upstream::{Target, Upstream, auth, auth::Signer},
 };
 
 /// Model lists that are kept ready.
@@ -41,8 +41,6 @@ pub(crate) struct Lane {
     pub provider_header: HeaderValue,
     pub counters: AttemptCounters,
     pub health: Rc<Health>,
-    /// Of the credential that it is asked with.
-    pub cooling: Arc<Cooling>,
 }
 
 impl Lane {
@@ -235,7 +233,6 @@ impl Shelf {
             model_header: text_header(entry.model.id.as_str()),
             provider_header: text_header(route.provider.id.as_str()),
             counters: self.tally.attempts(route.provider.id.as_str()),
-            cooling: self.upstream.cooling(&route.provider),
             health: self.health.entry(id.clone()).or_default().clone(),
         });
         let lanes = self.lanes.entry(id.clone()).or_default();

@@ -221,9 +221,6 @@ impl Attempts {
     }
 
     async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Box<Miss>> {
-        if let Some(left) = lane.cooling.left(self.visit.worker.gate.now_ms()) {
-            return Err(Box::new(Miss { retry_after: Some(left), ..*miss(lane, Trouble::Cooling) }));
-        }
         self.cover(lane).await?;
         let outgoing = self.prepare(lane).await?;
         self.visit.goes_to(lane);
@@ -440,9 +437,6 @@ impl Attempts {
         let status = reply.status.as_u16();
         let worker = &self.visit.worker;
         let retry_after = retry_after(&reply.fields, || worker.wall(worker.gate.clock.monotonic()));
-        if let (429, Some(wait)) = (status, retry_after) {
-            lane.cooling.heed(wait, worker.gate.now_ms());
-        }
         let error = self.error_in(lane, reply).await;
         Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
     }

@@ -30,8 +30,6 @@ pub(super) enum Trouble {
     Unaffordable,
     /// The endpoint's dialect cannot say what is asked.
     Unsupported,
-    /// The provider has asked us to wait.
-    Cooling,
     /// The provider cannot have seen the request.
     Unreachable,
     /// The connection was lost, and the provider may have seen it.
@@ -55,7 +53,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether the endpoint was asked at all.
     fn was_tried(self) -> bool {
-        !matches!(self, Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported | Trouble::Cooling)
+        !matches!(self, Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported)
     }
 }
 
@@ -86,7 +84,7 @@ pub(super) struct Verdict {
 pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match trouble {
-        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported | Trouble::Cooling => {
+        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported => {
             Verdict { then: Then::Elsewhere, is_hard: false, result: None }
         }
         Trouble::Unreachable => verdict(Then::Anywhere, true, AttemptResult::Unreachable),
@@ -180,7 +178,6 @@ impl Miss {
             Trouble::Reported(status) => status.unwrap_or(502),
             Trouble::Slow | Trouble::Late => 504,
             Trouble::Unsupported => 400,
-            Trouble::Cooling => 429,
             Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unreachable => 503,
             Trouble::Lost | Trouble::BadReply | Trouble::Empty | Trouble::Broken => 502,
         }
@@ -192,7 +189,6 @@ impl Miss {
             Trouble::NoCredential => "no_credential",
             Trouble::Unaffordable => "insufficient_quota",
             Trouble::Unsupported => "unsupported_parameter",
-            Trouble::Cooling => "rate_limited",
             Trouble::Unreachable => "unreachable",
             Trouble::Lost => "connection_lost",
             Trouble::Slow | Trouble::Late => "timeout",
@@ -340,7 +336,6 @@ mod tests {
             (Trouble::Late, Elsewhere, false, Some(TimedOut)),
             (Trouble::BadReply, Elsewhere, true, Some(Failed)),
             (Trouble::NoCredential, Elsewhere, false, None),
-            (Trouble::Cooling, Elsewhere, false, None),
         ] {
             let verdict = judge(trouble, &UpstreamError::default());
             assert_eq!(verdict, Verdict { then, is_hard, result }, "{trouble:?}");
@@ -361,13 +356,6 @@ mod tests {
         let long = UpstreamError { code: Some("context_length_exceeded".to_owned()), ..Default::default() };
         let (refusal, _) = give_up(vec![Miss { error: long, ..miss(Trouble::Status(400)) }]);
         assert_eq!(refusal.fault.http_status(), 400);
-    }
-
-    #[test]
-    fn who_is_asked_to_wait_says_for_how_long() {
-        let cooling = Miss { retry_after: Some(Duration::from_secs(20)), ..miss(Trouble::Cooling) };
-        let (refusal, _) = give_up(vec![cooling]);
-        assert_eq!((refusal.fault.http_status(), refusal.fault.retry_after_ms), (429, Some(20_000)));
     }
 
     #[test]

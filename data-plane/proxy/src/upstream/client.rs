@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use codec::Segments;
-use domain::providers::{AuthScheme, Provider};
+use domain::providers::AuthScheme;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use runtime::clock::Clock;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::auth::{Exchange, Signer, Tokens};
 use super::body::{HttpBody, ReplyBody};
 use super::connect::{Connector, Proxy};
-use super::cooling::{Cooling, Coolings};
 use super::dns::Dns;
 use super::line::{Count, Line, Opening};
 use super::pool::Pool;
@@ -34,14 +33,13 @@ const REAP_EVERY: Duration = Duration::from_secs(10);
 /// Scheme, host and port: who shares connections.
 type Key = (bool, Box<str>, u16);
 
-/// What all workers share: TLS settings, known addresses, counts of connections, access tokens, and who is to be left alone.
+/// What all workers share: TLS settings, known addresses, counts of connections, access tokens.
 #[derive(Clone)]
 pub struct Shared {
     connector: Connector,
     settings: Arc<UpstreamSettings>,
     counts: Arc<Mutex<HashMap<Key, Arc<AtomicUsize>>>>,
     tokens: Tokens,
-    coolings: Arc<Coolings>,
 }
 
 impl Shared {
@@ -60,13 +58,7 @@ impl Shared {
             proxy: proxy.map(Arc::new),
         };
         let tokens = Tokens::default();
-        Ok(Shared {
-            connector,
-            settings: Arc::new(settings.clone()),
-            counts: Arc::default(),
-            tokens,
-            coolings: Arc::default(),
-        })
+        Ok(Shared { connector, settings: Arc::new(settings.clone()), counts: Arc::default(), tokens })
     }
 
     /// Fetches the access tokens that requests are signed with, and fetches them anew before they end. To be run once, on
@@ -206,11 +198,6 @@ impl Upstream {
     /// Signs for a provider's row; none when this build does not know the scheme.
     pub fn signer(&self, scheme: &AuthScheme, target: &Target) -> Option<Signer> {
         Signer::with(scheme, self.inner.shared.tokens.clone(), target.is_local())
-    }
-
-    /// How long a provider wants to be left alone with this version of its credential.
-    pub(crate) fn cooling(&self, provider: &Provider) -> Arc<Cooling> {
-        self.inner.shared.coolings.of(&provider.id, provider.credential_version)
     }
 
     fn place(&self, base_url: &str) -> Option<TargetInner> {

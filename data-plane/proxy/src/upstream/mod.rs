@@ -6,7 +6,6 @@ pub mod auth;
 mod body;
 mod client;
 mod connect;
-mod cooling;
 mod dns;
 mod echo;
 mod line;
@@ -19,7 +18,6 @@ mod tests;
 
 pub use body::{HttpBody, ReplyBody};
 pub use client::{Reply, Shared, Target, Upstream};
-pub(crate) use cooling::Cooling;
 pub use echo::EchoBody;
 pub use route::Route;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use super::wish::{By, DataCollection, Regions, Sort, Wish, refused, wrong};
 use crate::pipeline::Refusal;
@@ -14,14 +15,16 @@ const TIMEOUT_MOST: f64 = 86_400.0;
 /// Adds what the field of this name says.
 pub(super) fn read(name: &'static str, raw: &[u8], wish: &mut Wish) -> Result<(), Refusal> {
     match name {
-        "provider_preferences" => parse::<Preferences>(name, raw)?.wishes(wish),
+        "provider_preferences" => object::<Preferences>(name, raw)?.wishes(wish),
         "priority" => {
             wish.sort.get_or_insert(Sort::Word(parse::<Priority>(name, raw)?.by()));
         }
         "timeout" => wish.timeout = Some(timeout(name, parse(name, raw)?)?),
+        // What is for others than the gateway is theirs, whatever it is.
         "providerOptions" => {
-            if let Some(gateway) = parse::<ProviderOptions>(name, raw)?.gateway {
-                gateway.wishes(name, wish)?;
+            let options = object::<ProviderOptions>(name, raw).ok();
+            if let Some(gateway) = options.and_then(|options| options.gateway) {
+                object::<Gateway>(name, gateway.get().as_bytes())?.wishes(name, wish)?;
             }
         }
         _ => {}
@@ -31,6 +34,14 @@ pub(super) fn read(name: &'static str, raw: &[u8], wish: &mut Wish) -> Result<()
 
 fn parse<T: DeserializeOwned>(name: &'static str, raw: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(raw).map_err(|error| refused(name, &error))
+}
+
+/// The same of an object: a list would be taken for its fields in their order.
+fn object<T: DeserializeOwned>(name: &'static str, raw: &[u8]) -> Result<T, Refusal> {
+    match raw.starts_with(b"{") {
+        true => parse(name, raw),
+        false => Err(wrong(name, &format!("`{name}` must be an object"))),
+    }
 }
 
 fn timeout(name: &'static str, seconds: f64) -> Result<Duration, Refusal> {
@@ -88,7 +99,7 @@ impl Priority {
 /// Vercel: options by provider, of which those for the gateway are for us.
 #[derive(Debug, Deserialize)]
 struct ProviderOptions {
-    gateway: Option<Gateway>,
+    gateway: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,7 +210,9 @@ mod tests {
         );
         assert_eq!(wish.data_collection, Some(DataCollection::Deny));
         assert_eq!(wish.region.unwrap().named().collect::<Vec<_>>(), ["eu"]);
-        assert!(read_all(&[("providerOptions", r#"{"openai":{"anything":1}}"#)]).unwrap().order.is_none());
+        for others in [r#"{"openai":{"anything":1}}"#, r#"{"gateway":null}"#, "{}", "[7]", r#""x""#] {
+            assert!(read_all(&[("providerOptions", others)]).unwrap().order.is_none(), "{others}");
+        }
     }
 
     #[test]
@@ -218,6 +231,8 @@ mod tests {
     fn what_is_not_known_is_refused_by_name() {
         for (name, raw, named) in [
             ("provider_preferences", r#"{"second":"a"}"#, "second"),
+            ("provider_preferences", r#"["a"]"#, "object"),
+            ("providerOptions", r#"{"gateway":["a"]}"#, "object"),
             ("priority", r#""both""#, "both"),
             ("priority", "7", "priority"),
             ("timeout", "0", "above 0"),
