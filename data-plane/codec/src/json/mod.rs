@@ -496,6 +496,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A string; none when the value is something else.
+    #[inline]
+    pub fn string_or_pass(&mut self) -> Result<Option<Text>, Flaw> {
+        if self.kind()? == Kind::String {
+            return self.string().map(Some);
+        }
+        self.pass()?;
+        Ok(None)
+    }
+
     /// A whole number that is not negative; none when the value is something else.
     #[inline]
     pub fn count(&mut self) -> Result<Option<u64>, Flaw> {

@@ -79,17 +79,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// A string; none when the value is something else.
-    fn string(&mut self) -> Result<Option<Text>, Flaw> {
-        if self.cursor.kind()? == Kind::String {
-            return self.cursor.string().map(Some);
-        }
-        self.cursor.pass()?;
-        Ok(None)
-    }
-
     fn sort(&mut self) -> Result<(), Flaw> {
-        self.found.sort = match self.string()?.map(|word| word.span.of(self.body)) {
+        self.found.sort = match self.cursor.string_or_pass()?.map(|word| word.span.of(self.body)) {
             Some(b"message_start") => Sort::Start,
             Some(b"message_delta") => Sort::Delta,
             Some(b"message_stop") => Sort::Stop,
@@ -108,10 +99,10 @@ impl Reading<'_> {
 
     fn message(&mut self, name: &[u8]) -> Result<(), Flaw> {
         match name {
-            b"id" => self.found.id = self.string()?,
-            b"model" => self.found.model = self.string()?.map(|text| text.quoted()),
+            b"id" => self.found.id = self.cursor.string_or_pass()?,
+            b"model" => self.found.model = self.cursor.string_or_pass()?.map(|text| text.quoted()),
             b"usage" => self.found.usage = Some(Box::new(usage::read(&mut self.cursor)?)),
-            b"stop_reason" => self.found.finish = self.string()?.filter(|word| !word.span.is_empty()),
+            b"stop_reason" => self.found.finish = self.cursor.string_or_pass()?.filter(|word| !word.span.is_empty()),
             _ => {
                 self.cursor.pass()?;
             }
@@ -142,7 +133,7 @@ impl Reading<'_> {
     fn block(&mut self) -> Result<(), Flaw> {
         self.object(|reading, name| match name {
             b"type" => {
-                let word = reading.string()?.map(|word| word.span.of(reading.body)).unwrap_or_default();
+                let word = reading.cursor.string_or_pass()?.map(|word| word.span.of(reading.body)).unwrap_or_default();
                 reading.found.is_other |=
                     ![&b"text"[..], b"thinking", b"redacted_thinking", b"tool_use"].contains(&word);
                 Ok(())
@@ -159,7 +150,7 @@ impl Reading<'_> {
 
     /// Counts what a string means.
     fn count(&mut self) -> Result<(), Flaw> {
-        if let Some(text) = self.string()? {
+        if let Some(text) = self.cursor.string_or_pass()? {
             self.add(json::meant_len(text.span.of(self.body), text.escaped));
         }
         Ok(())

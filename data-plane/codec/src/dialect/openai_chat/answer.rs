@@ -158,9 +158,9 @@ fn fields(
                 }
                 choices(&mut cursor, body, form, found)?;
             }
-            b"id" => found.id = string(&mut cursor)?,
+            b"id" => found.id = cursor.string_or_pass()?,
             b"model" => {
-                if let Some(model) = string(&mut cursor)? {
+                if let Some(model) = cursor.string_or_pass()? {
                     found.models.push(model.quoted());
                 }
             }
@@ -179,15 +179,6 @@ fn fields(
         more = cursor.next_field()?;
     }
     cursor.end()
-}
-
-/// A string; none when the value is something else.
-fn string(cursor: &mut Cursor<'_>) -> Result<Option<Text>, Flaw> {
-    if cursor.kind()? == Kind::String {
-        return cursor.string().map(Some);
-    }
-    cursor.pass()?;
-    Ok(None)
 }
 
 fn inner_usage(cursor: &mut Cursor<'_>) -> Result<Option<Box<usage::Found>>, Flaw> {
@@ -249,7 +240,7 @@ fn choice(cursor: &mut Cursor<'_>, body: &[u8], form: Form) -> Result<Choice, Fl
             b"text" => choice.content.bytes += text_bytes(cursor, body, &[])?,
             b"delta" if form == Form::Piece => choice.content = content(cursor, body)?,
             b"message" if form == Form::Whole => choice.content = content(cursor, body)?,
-            b"finish_reason" => choice.finish = string(cursor)?.filter(|reason| !reason.span.is_empty()),
+            b"finish_reason" => choice.finish = cursor.string_or_pass()?.filter(|reason| !reason.span.is_empty()),
             _ => {
                 cursor.pass()?;
             }

@@ -1,6 +1,7 @@
 //! OpenAI's Responses, without its server-side state: nothing is stored, and what would need a store is refused. What each
-//! file does: `fields` what is acted on in requests, `same` the bytes that go through, `piece` what answers say, `usage` numbers, `ingress` the half
-//! that faces clients, `egress` the one that faces providers, `seal` a model's state inside reasoning items, `fault` errors.
+//! file does: `fields` what is acted on in requests, `same` the bytes that go through, `piece` what answers say, `usage`
+//! numbers, `ingress` the half that faces clients, `egress` the one that faces providers, `seal` a model's state inside
+//! reasoning items, `fault` errors.
 
 mod egress;
 mod fault;

@@ -90,7 +90,7 @@ impl Reading<'_> {
         while more {
             let key = self.cursor.key()?;
             match &*self.cursor.name(key) {
-                b"type" => event.kind = self.string()?,
+                b"type" => event.kind = self.cursor.string_or_pass()?,
                 b"delta" => event.delta = self.len()?,
                 b"sequence_number" => event.number = self.cursor.count()?,
                 b"response" => event.response = self.inner_response()?,
@@ -118,10 +118,10 @@ impl Reading<'_> {
         while more {
             let key = self.cursor.key()?;
             match &*self.cursor.name(key) {
-                b"id" => response.id = self.string()?,
+                b"id" => response.id = self.cursor.string_or_pass()?,
                 b"created_at" => response.created = self.cursor.count()?,
-                b"model" => response.model = self.string()?.map(|model| model.quoted()),
-                b"status" => response.status = self.string()?,
+                b"model" => response.model = self.cursor.string_or_pass()?.map(|model| model.quoted()),
+                b"status" => response.status = self.cursor.string_or_pass()?,
                 b"error" => response.has_error = self.is_error()?,
                 b"incomplete_details" => response.reason = self.word_in(b"reason")?,
                 b"output" => self.output(&mut response.output)?,
@@ -163,18 +163,9 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// A string; none when the value is something else.
-    fn string(&mut self) -> Result<Option<Text>, Flaw> {
-        if self.cursor.kind()? == Kind::String {
-            return self.cursor.string().map(Some);
-        }
-        self.cursor.pass()?;
-        Ok(None)
-    }
-
     /// How many bytes a string means.
     fn len(&mut self) -> Result<u64, Flaw> {
-        let text = self.string()?;
+        let text = self.cursor.string_or_pass()?;
         let len = text.map_or(0, |text| json::meant_len(text.span.of(self.body), text.escaped));
         Ok(u64::try_from(len).unwrap_or(u64::MAX))
     }
@@ -191,7 +182,7 @@ impl Reading<'_> {
         let mut word = None;
         self.object(|reading, name| {
             match name == wanted {
-                true => word = reading.string()?,
+                true => word = reading.cursor.string_or_pass()?,
                 false => drop(reading.cursor.pass()?),
             }
             Ok(())
@@ -229,7 +220,7 @@ impl Reading<'_> {
         let mut item = Item::default();
         let is_object = self.object(|reading, name| {
             match name {
-                b"type" => item.kind = reading.string()?,
+                b"type" => item.kind = reading.cursor.string_or_pass()?,
                 b"name" => item.name = reading.len()?,
                 b"arguments" => item.arguments = reading.len()?,
                 b"input" => item.input = reading.len()?,
