@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dialect::openai_chat::FIELDS;
+use crate::error::{BodyFault, BodyFaultKind};
 
 fn read(body: &str) -> Result<Scan, BodyFault> {
     scan(body.as_bytes(), FIELDS)

@@ -36,7 +36,7 @@ pub static FIELDS: &Fields = &[
     ours("transforms", Meaning::Own),
     ours("plugins", Meaning::Own),
     ours("preset", Meaning::Own),
-    ours("session_id", Meaning::Own),
+    ours("session_id", Meaning::Session),
     ours("trace", Meaning::Own),
     ours("tags", Meaning::Own),
     ours("priority", Meaning::Preference),
