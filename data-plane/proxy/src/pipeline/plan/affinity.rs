@@ -15,7 +15,7 @@ pub(super) fn draw(offer: &Offer, purse: &Purse, arrival: &Arrival) -> f64 {
     let opening = || Some(scan.opening(body)).filter(|[first, _]| offer.has_cache && !first.is_empty());
     let tie = session.map(|session| [session, b""]).or_else(opening);
     match tie {
-        Some(tie) => number(&(purse.org.id.to_string(), offer.entry.model.id.as_str(), tie)),
+        Some(tie) => number(&(purse.org.id, offer.entry.model.id.as_str(), tie)),
         None => rand::random(),
     }
 }

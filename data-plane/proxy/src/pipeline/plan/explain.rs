@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::{
-    Asked, Sorted,
+    Asker, Sifted,
     order::{self, Listing, Strategy},
     wish::Wish,
 };
@@ -75,12 +75,12 @@ pub(crate) fn explain(
     arrival: &Arrival,
 ) -> Result<Response<Outflow>, Refusal> {
     let worker = &visit.worker;
-    let asked = Asked { worker, dialect: visit.dialect, view, policy: &purse.policy };
-    let first = asked.named(arrival.requested())?;
+    let asker = Asker { worker, dialect: visit.dialect, view, policy: &purse.policy };
+    let first = asker.named(arrival.requested())?;
     let wish = Wish::of(arrival, first.variant)?.unwrap_or_default();
-    let offers = asked.offers(&first.offer, arrival, &wish)?;
-    let sorted = Sorted::out(&offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan));
-    let mut listings = sorted.listings(worker, &wish, |_| false);
+    let offers = asker.offers(&first.offer, arrival, &wish)?;
+    let sifted = Sifted::of(&offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan));
+    let mut listings = sifted.listings(worker, &wish, |_| false);
     // The lowest number draws the cheapest, which is the likeliest.
     order::sort(&mut listings, &wish, 0.0);
     if wish.takes_one() {
@@ -92,9 +92,9 @@ pub(crate) fn explain(
         requested: arrival.requested(),
         strategy: strategy.name(),
         region: wish.near.as_deref(),
-        summary: summary(listings.len(), sorted.excluded.len(), strategy),
+        summary: summary(listings.len(), sifted.excluded.len(), strategy),
         candidates: candidates(&listings, &wish, strategy),
-        excluded: sorted.excluded.iter().map(|(route, reason)| Excluded::of(route, reason)).collect(),
+        excluded: sifted.excluded.iter().map(|(route, reason)| Excluded::of(route, reason)).collect(),
     };
     // Texts, numbers and lists: it can always be written.
     let body = serde_json::to_string(&explanation).unwrap_or_default();

@@ -70,31 +70,27 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
         visit.span.record("gen_ai.request.model", requested);
         visit.span.record("otel.name", format!("chat {requested}"));
     }
-    let asked = Asked { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
-    let first = asked.named(requested)?;
+    let asker = Asker { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
+    let first = asker.named(requested)?;
     let wish = Wish::of(arrival, first.variant)?;
     let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside());
-    let told = (Strategy::Balanced, None, first.offer.lanes.len() + first.offer.closed.len());
-    let (lanes, requires_parameters, (strategy, near, total)) = match wish {
+    let chosen = match wish {
         // Nothing is wished and nothing is amiss: the lists that were made when the snapshot came will do.
-        None if arrival.scan.fallbacks.is_empty() && is_calm() => (drawn(&first.offer, purse, arrival), false, told),
+        None if arrival.scan.fallbacks.is_empty() && is_calm() => Chosen::drawn(&first.offer, purse, arrival),
         wish => {
             let wish = wish.unwrap_or_default();
             if let Some(timeout) = wish.timeout {
                 visit.limit(timeout);
             }
-            let offers = asked.offers(&first.offer, arrival, &wish)?;
-            let random = affinity::draw(&first.offer, purse, arrival);
+            let offers = asker.offers(&first.offer, arrival, &wish)?;
             let parameters = || visit.dialect.parameters(&arrival.body, &arrival.scan);
-            let chosen = choose(&visit.worker, &offers, &wish, random, parameters)?;
-            let total = offers.iter().map(|offer| offer.lanes.len() + offer.closed.len()).sum();
-            let requires_parameters = wish.require_parameters == Some(true);
-            (chosen, requires_parameters, (Strategy::of(&wish), wish.near, total))
+            Chosen::wished(&visit.worker, &offers, wish, || affinity::draw(&first.offer, purse, arrival), parameters)?
         }
     };
-    if lanes.is_empty() {
+    if chosen.lanes.is_empty() {
         return Err(no_endpoints(first.offer.closed.iter().map(|(_, reason)| *reason)));
     }
+    let Chosen { lanes, requires_parameters, strategy, near, total } = chosen;
     visit.leaves_trail(|| Trail::new(requested, strategy.name(), near, lanes.clone(), total));
     Ok(Plan { lanes, requires_parameters, first })
 }
@@ -102,27 +98,69 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
 /// Whether any endpoint of the first model can be asked in the client's dialect. An unknown model and one that the key may
 /// not use are refused.
 pub(super) fn can_be_asked(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival) -> Result<bool, Refusal> {
-    let asked = Asked { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
-    Ok(!asked.named(arrival.requested())?.offer.lanes.is_empty())
+    let asker = Asker { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
+    Ok(!asker.named(arrival.requested())?.offer.lanes.is_empty())
 }
 
-/// The endpoints of a model with the first drawn by price.
-fn drawn(offer: &Offer, purse: &Purse, arrival: &Arrival) -> Rc<[Rc<Lane>]> {
-    match offer.lanes.len() {
-        0 | 1 => offer.lanes.clone(),
-        _ => offer.led_by(offer.odds.draw(affinity::draw(offer, purse, arrival))),
+/// The endpoints in their order, and how it was found.
+struct Chosen {
+    lanes: Rc<[Rc<Lane>]>,
+    requires_parameters: bool,
+    strategy: Strategy,
+    /// The region that was preferred.
+    near: Option<String>,
+    /// Endpoints of the models that were named, also those that were passed over.
+    total: usize,
+}
+
+impl Chosen {
+    /// All endpoints of a model, the first of them drawn by price.
+    fn drawn(offer: &Offer, purse: &Purse, arrival: &Arrival) -> Chosen {
+        let lanes = match offer.lanes.len() {
+            0 | 1 => offer.lanes.clone(),
+            _ => offer.led_by(offer.odds.draw(affinity::draw(offer, purse, arrival))),
+        };
+        let total = offer.lanes.len() + offer.closed.len();
+        Chosen { lanes, requires_parameters: false, strategy: Strategy::Balanced, near: None, total }
+    }
+
+    /// What is left of these models after a wish, in the order that it asks for.
+    fn wished(
+        worker: &Worker,
+        offers: &[Rc<Offer>],
+        wish: Wish,
+        draw: impl FnOnce() -> f64,
+        parameters: impl FnOnce() -> Vec<String>,
+    ) -> Result<Chosen, Refusal> {
+        let sifted = Sifted::of(offers, &wish, parameters);
+        if sifted.kept.is_empty() {
+            return Err(no_endpoints(sifted.excluded.iter().map(|(_, reason)| *reason)));
+        }
+        let strategy = Strategy::of(&wish);
+        let random = if strategy == Strategy::Balanced { draw() } else { 0.0 };
+        let mut listings = sifted.listings(worker, &wish, |lane| lane.health.take_probe(&worker.alarms));
+        order::sort(&mut listings, &wish, random);
+        let most = if wish.takes_one() { 1 } else { listings.len() };
+        let lanes = listings.iter().take(most).filter_map(|listing| sifted.kept.get(listing.place));
+        Ok(Chosen {
+            lanes: lanes.map(|(_, lane)| lane.clone()).collect(),
+            requires_parameters: wish.require_parameters == Some(true),
+            strategy,
+            near: wish.near,
+            total: offers.iter().map(|offer| offer.lanes.len() + offer.closed.len()).sum(),
+        })
     }
 }
 
 /// Who asks, and what there is.
-struct Asked<'a> {
+struct Asker<'a> {
     worker: &'a Worker,
     dialect: &'static Dialect,
     view: &'a View,
     policy: &'a Policy,
 }
 
-impl Asked<'_> {
+impl Asker<'_> {
     /// The model of this name, if it may be used. What looks like a variant may be part of a model's own name.
     fn named(&self, name: &str) -> Result<Named, Refusal> {
         let whole = self.worker.offer(self.view, self.dialect, name);
@@ -158,27 +196,27 @@ impl Asked<'_> {
 }
 
 /// The endpoints that may serve a request, each with the place of its model, and those that may not, with the reason.
-struct Sorted {
+struct Sifted {
     kept: Vec<(usize, Rc<Lane>)>,
     excluded: Vec<(Route, &'static str)>,
 }
 
-impl Sorted {
-    fn out(offers: &[Rc<Offer>], wish: &Wish, parameters: impl FnOnce() -> Vec<String>) -> Sorted {
+impl Sifted {
+    fn of(offers: &[Rc<Offer>], wish: &Wish, parameters: impl FnOnce() -> Vec<String>) -> Sifted {
         let wanted = if wish.require_parameters == Some(true) { parameters() } else { Vec::new() };
-        let mut sorted = Sorted { kept: Vec::new(), excluded: Vec::new() };
+        let mut sifted = Sifted { kept: Vec::new(), excluded: Vec::new() };
         for (place, offer) in offers.iter().enumerate() {
-            sorted.excluded.extend(offer.closed.iter().cloned());
+            sifted.excluded.extend(offer.closed.iter().cloned());
             let listed = &offer.entry.model.supported_parameters;
             let lacks = |_: &Route| wanted.iter().any(|name| !codec::parameters::is_listed(name, listed));
             for lane in offer.lanes.iter() {
                 match filter::excluded(wish, &lane.route, lacks) {
-                    None => sorted.kept.push((place, lane.clone())),
-                    Some(reason) => sorted.excluded.push((lane.route.clone(), reason)),
+                    None => sifted.kept.push((place, lane.clone())),
+                    Some(reason) => sifted.excluded.push((lane.route.clone(), reason)),
                 }
             }
         }
-        sorted
+        sifted
     }
 
     /// What is known of those that may serve it. Of an endpoint of which `probes` lets this request find out how it does, no
@@ -197,24 +235,6 @@ impl Sorted {
         });
         listings.collect()
     }
-}
-
-fn choose(
-    worker: &Worker,
-    offers: &[Rc<Offer>],
-    wish: &Wish,
-    random: f64,
-    parameters: impl FnOnce() -> Vec<String>,
-) -> Result<Rc<[Rc<Lane>]>, Refusal> {
-    let sorted = Sorted::out(offers, wish, parameters);
-    if sorted.kept.is_empty() {
-        return Err(no_endpoints(sorted.excluded.iter().map(|(_, reason)| *reason)));
-    }
-    let mut listings = sorted.listings(worker, wish, |lane| lane.health.take_probe(&worker.alarms));
-    order::sort(&mut listings, wish, random);
-    let most = if wish.takes_one() { 1 } else { listings.len() };
-    let lanes = listings.iter().take(most).filter_map(|listing| sorted.kept.get(listing.place));
-    Ok(lanes.map(|(_, lane)| lane.clone()).collect())
 }
 
 /// Whether an endpoint is known to miss what is preferred. Throughput is what this share of answers reaches at least.
