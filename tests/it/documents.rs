@@ -238,7 +238,7 @@ async fn every_block_of_commands_works_as_it_stands() {
                     }
                 }
                 "python" => python(&reader, &place, &block.text).await,
-                "toml" => assert!(block.file().is_some(), "{place}: a comment must name the file"),
+                "toml" | "json" => assert!(block.file().is_some(), "{place}: a comment must name the file"),
                 other => panic!("{place}: what is a block of `{other}`?"),
             }
         }

@@ -7,21 +7,28 @@
     reason = "a test stops at its first surprise, in its helpers as well"
 )]
 
+mod accounts;
 mod bytes;
 mod canary;
 mod cli;
 mod credits;
 mod documents;
+mod faults;
 mod first_start;
 mod fleet;
+mod health;
 mod keys;
 mod limits;
 mod load;
 mod money;
+mod names;
 mod openai;
 mod restart;
+mod routes;
 mod routing;
+mod rules;
 mod sdks;
 mod strangers;
 mod tls;
 mod translate;
+mod usage;

@@ -15,13 +15,17 @@ use tonic::{Code, Request, Status};
 /// What somebody who may only look may call, and why.
 const A_VIEWER_MAY: &[(&str, &str)] = &[
     ("OrgsService/GetOrg", "it is the viewer's own organisation"),
+    ("NamesService/GetNames", "it is the viewer's own organisation"),
     ("OrgsService/ListOrgs", "the list has the viewer's own organisation alone"),
     ("FleetService/WaitForRevision", "whoever read a revision may wait until it is everywhere"),
     ("FleetService/GetVersion", "whoever may call at all may know what answers"),
+    ("KeysService/GetKey", "key texts are never in it"),
     ("KeysService/ListKeys", "key texts are never in it"),
     ("CreditsService/GetBalance", "a viewer may see what is left"),
     ("CreditsService/ListEntries", "a viewer may see where it went"),
     ("UsageService/ListUsage", "a viewer may see what was used"),
+    ("UsageService/GetUsage", "a viewer may see what was used"),
+    ("RoutesService/Simulate", "it is told of the viewer's own organisation"),
     ("CatalogService/ListModels", "the catalogue is for everybody"),
     ("ProvidersService/ListProviders", "the catalogue is for everybody; credentials are never in it"),
 ];
@@ -151,7 +155,14 @@ async fn an_owner_never_reaches_another_organisation() {
             ("OrgsService/GetOrg", GetOrgRequest { id: org.clone() }.encode_to_vec()),
             (
                 "OrgsService/UpdateOrg",
-                UpdateOrgRequest { id: org.clone(), name: Some("Mine now".to_owned()), frozen: None }.encode_to_vec(),
+                UpdateOrgRequest { id: org.clone(), name: Some("Mine now".to_owned()), ..Default::default() }
+                    .encode_to_vec(),
+            ),
+            ("NamesService/GetNames", GetNamesRequest { org: org.clone() }.encode_to_vec()),
+            (
+                "NamesService/SetAlias",
+                SetAliasRequest { org: org.clone(), name: "a".to_owned(), models: vec!["lab/plain".to_owned()] }
+                    .encode_to_vec(),
             ),
             (
                 "KeysService/ListKeys",
@@ -186,6 +197,7 @@ async fn an_owner_never_reaches_another_organisation() {
             UpdateKeyRequest { id: other.key_id.clone(), disabled: Some(true), ..UpdateKeyRequest::default() }
                 .encode_to_vec(),
         ),
+        ("KeysService/GetKey", GetKeyRequest { id: other.key_id.clone() }.encode_to_vec()),
         ("KeysService/RevokeKey", RevokeKeyRequest { id: other.key_id.clone() }.encode_to_vec()),
         ("KeysService/RotateKey", RotateKeyRequest { id: other.key_id.clone() }.encode_to_vec()),
         (

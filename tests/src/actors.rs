@@ -125,6 +125,7 @@ impl Operator {
     /// A key with these limits.
     pub async fn key(&self, org: &str, limits: Limits) -> Key {
         let request = CreateKeyRequest {
+            routing: String::new(),
             org: org.to_owned(),
             name: "of a test".to_owned(),
             limits: Some(limits),

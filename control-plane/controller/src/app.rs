@@ -12,6 +12,7 @@ use runtime::seal::MasterKey;
 use store::Store;
 
 use crate::credits::rates::Rates;
+use crate::health::Health;
 use crate::sync::fleet::Fleet;
 use crate::telemetry::Metrics;
 
@@ -22,6 +23,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Connected proxies, what they have applied, and the way to tell them something.
     pub fleet: Arc<Fleet>,
+    /// How endpoints do, as proxies tell.
+    pub health: Health,
     /// Rate pools: the one kind that lives in memory.
     pub rates: Rates,
     pub metrics: Metrics,
@@ -51,6 +54,7 @@ impl App {
             store: parts.store,
             seal: parts.seal,
             fleet: Arc::new(Fleet::default()),
+            health: Health::default(),
             rates: Rates::new(started),
             metrics,
             registry: parts.registry,

@@ -4,7 +4,10 @@
 //! | room | what happens there |
 //! | --- | --- |
 //! | `access` | who is calling, and whether they may: the one function that says yes or no |
-//! | `orgs keys tokens providers catalog credits usage fleet audit` | one noun each: `mod.rs` decides, `rpc.rs` is the wire |
+//! | `orgs names keys tokens providers catalog credits usage fleet audit` | one noun each: `mod.rs` decides, `rpc.rs` is the wire |
+//! | `routes` | where requests would have gone under other rules |
+//! | `routing` | rules of where requests go: read, and odd names told |
+//! | `health` | how providers' endpoints do, as all proxies tell |
 //! | `sync` | the proxy-facing side |
 //! | `tasks` | what runs in the background |
 //! | `server` | the ports |
@@ -18,10 +21,14 @@ mod credits;
 mod error;
 mod fault;
 mod fleet;
+mod health;
 mod keys;
+mod names;
 mod orgs;
 mod providers;
 mod root_token;
+mod routes;
+mod routing;
 mod run;
 mod server;
 mod sync;

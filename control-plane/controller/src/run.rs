@@ -27,7 +27,7 @@ use crate::app::{App, Parts};
 use crate::config::{Config, MasterKeySource};
 use crate::error::{Error, Result};
 use crate::root_token::{self, RootToken};
-use crate::{catalog, keys, server, sync, tasks};
+use crate::{catalog, health, keys, server, sync, tasks};
 
 /// The slug of the organisation that a first start makes, and what it is granted once.
 const DEMO: &str = "demo";
@@ -166,6 +166,7 @@ pub async fn start(config: &Config, first: First) -> Result<Running> {
         _lock: lock,
     };
     sync::start(&app, &tasks).await?;
+    health::start(&app, &tasks);
     tasks::start(&app, &tasks, config.verify_every.get());
     serve(&app, &tasks, ports, certificates);
     Ok(running)

@@ -9,8 +9,10 @@ use proto::admin::catalog_service_server::CatalogServiceServer;
 use proto::admin::credits_service_server::CreditsServiceServer;
 use proto::admin::fleet_service_server::FleetServiceServer;
 use proto::admin::keys_service_server::KeysServiceServer;
+use proto::admin::names_service_server::NamesServiceServer;
 use proto::admin::orgs_service_server::OrgsServiceServer;
 use proto::admin::providers_service_server::ProvidersServiceServer;
+use proto::admin::routes_service_server::RoutesServiceServer;
 use proto::admin::tokens_service_server::TokensServiceServer;
 use proto::admin::usage_service_server::UsageServiceServer;
 use proto::sync::sync_service_server::SyncServiceServer;
@@ -25,7 +27,7 @@ use tonic::transport::Server;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::{audit, catalog, credits, fleet, keys, orgs, providers, sync, tokens, usage};
+use crate::{audit, catalog, credits, fleet, keys, names, orgs, providers, routes, sync, tokens, usage};
 
 /// The largest admin message: an apply file with every model there is.
 const LARGEST_MESSAGE: usize = 32 << 20;
@@ -60,21 +62,23 @@ fn admin_routes(app: &Arc<App>) -> Result<Routes> {
         (described().build_v1().map_err(failed)?, described().build_v1alpha().map_err(failed)?);
     let catalogue =
         CatalogServiceServer::new(catalog::rpc::Rpc(app.clone())).max_decoding_message_size(LARGEST_MESSAGE);
-    let mut routes = Routes::builder();
-    routes
+    let mut services = Routes::builder();
+    services
         .add_service(health_service)
         .add_service(reflection)
         .add_service(older_reflection)
         .add_service(OrgsServiceServer::new(orgs::rpc::Rpc(app.clone())))
+        .add_service(NamesServiceServer::new(names::rpc::Rpc(app.clone())))
         .add_service(KeysServiceServer::new(keys::rpc::Rpc(app.clone())))
         .add_service(TokensServiceServer::new(tokens::rpc::Rpc(app.clone())))
         .add_service(CreditsServiceServer::new(credits::rpc::Rpc(app.clone())))
         .add_service(catalogue.max_encoding_message_size(LARGEST_MESSAGE))
         .add_service(ProvidersServiceServer::new(providers::rpc::Rpc(app.clone())))
         .add_service(UsageServiceServer::new(usage::rpc::Rpc(app.clone())).max_encoding_message_size(LARGEST_MESSAGE))
+        .add_service(RoutesServiceServer::new(routes::rpc::Rpc(app.clone())))
         .add_service(FleetServiceServer::new(fleet::rpc::Rpc(app.clone())))
         .add_service(AuditServiceServer::new(audit::rpc::Rpc(app.clone())));
-    Ok(routes.routes())
+    Ok(services.routes())
 }
 
 /// Serves the admin port until `stop`.

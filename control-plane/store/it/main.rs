@@ -19,6 +19,7 @@ mod credits;
 mod edits;
 mod fleet;
 mod keys;
+mod observations;
 mod orgs;
 mod pools;
 mod rate;

@@ -1,9 +1,14 @@
 //! Organisations.
 
+use std::sync::Arc;
+
 use domain::audit::Actor;
 use domain::ids::{OrgId, OrgScope, Revision};
 use domain::orgs::Org;
-use store::{Error, Written, audit, orgs};
+use domain::routing::Names;
+use domain::snapshot::{Content, Kind, Resource};
+use store::revisions::Named;
+use store::{Error, Written, audit, orgs, snapshot};
 
 use crate::ground::Ground;
 use crate::samples::{self, ALL, NOW};
@@ -14,10 +19,14 @@ on_both_engines!(
     organisations_are_listed_by_age_in_pages,
     another_organisation_is_not_there,
     an_update_writes_what_differs,
+    rules_of_routing_are_kept_told_and_taken_away,
 );
 
 async fn an_organisation_comes_back_as_it_was_written(ground: &Ground) {
-    let org = Org { slug: Some("acme".into()), frozen: true, name: "Äcme \u{1f600} 'x'".into(), ..samples::org(1) };
+    let mut names = Names::default();
+    names.set_alias("fast", vec!["a/b".into(), "c/d".into()]).unwrap();
+    let (slug, name) = (Some("acme".into()), "Äcme \u{1f600} 'x'".into());
+    let org = Org { slug, frozen: true, name, names: Some(Arc::new(names)), ..samples::org(1) };
     let revision = samples::insert_org(&ground.store, &org).await;
     assert_eq!(revision, Revision(1));
     assert_eq!(orgs::load(&ground.store, ALL(), org.id).await.unwrap(), org);
@@ -84,4 +93,27 @@ async fn an_update_writes_what_differs(ground: &Ground) {
     let lines = audit::list(&ground.store, None, None, 10).await.unwrap();
     assert_eq!(lines[0].action, "orgs.freeze");
     assert_eq!(lines[0].actor, "task:test");
+}
+
+async fn rules_of_routing_are_kept_told_and_taken_away(ground: &Ground) {
+    let org = samples::org(1);
+    samples::insert_org(&ground.store, &org).await;
+    for (routing, said) in [
+        (Some(samples::rules("acme")), "name org 1, routing set"),
+        (Some(samples::rules("bolt")), "name org 1, routing set"),
+        (None, "name org 1, routing cleared"),
+    ] {
+        let ruled = Org { routing, ..org.clone() };
+        let mut edit = samples::edit(&ground.store).await;
+        assert_eq!(orgs::update(&mut edit, ALL(), &ruled).await.unwrap(), Written::Changed);
+        assert_eq!(orgs::update(&mut edit, ALL(), &ruled).await.unwrap(), Written::Unchanged);
+        let revision = edit.commit().await.unwrap();
+        assert_eq!(orgs::load(&ground.store, ALL(), org.id).await.unwrap(), ruled);
+        let (kind, name) = (Kind::Org, org.id.to_string());
+        let named = Named { revision, kind, name, urgent: false, removed: false };
+        let told = snapshot::load(&ground.store, &[named]).await.unwrap().remove(0);
+        assert_eq!((told.revision, told.content), (revision, Content::Upsert(Resource::Org(ruled))));
+        let line = audit::list(&ground.store, Some(org.id), None, 1).await.unwrap().remove(0);
+        assert_eq!((line.action.as_str(), line.detail.as_str()), ("orgs.routing", said));
+    }
 }

@@ -1,5 +1,7 @@
 //! Rows that cases start from. Numbers make ids, so that two samples with one number are the same row.
 
+use std::sync::Arc;
+
 use domain::audit::Actor;
 use domain::catalog::{Endpoint, Model, PriceList};
 use domain::credits::Balance;
@@ -10,8 +12,9 @@ use domain::money::{Money, Price};
 use domain::orgs::{BillingMode, Org};
 use domain::pools::PoolId;
 use domain::providers::{AuthScheme, DataPolicy, Provider};
+use domain::routing::{Fallbacks, Preferences, Rules, Trigger};
 use domain::time::Timestamp;
-use domain::usage::{Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Outcome, Step, TokenUsage, Trail, UsageRecord, UsageSource};
 use store::{Edit, Once, Posting, Store, Whose, credits, keys, orgs};
 
 /// 2026-11-21T12:00:00Z.
@@ -45,6 +48,8 @@ pub fn org(n: u128) -> Org {
         plan: PlanId::standard(),
         frozen: false,
         created_at: NOW,
+        routing: None,
+        names: None,
     }
 }
 
@@ -63,12 +68,21 @@ pub fn key(n: u128, owner: OrgId) -> Key {
     }
 }
 
+/// Rules that name this provider alone.
+pub fn rules(provider: &str) -> Arc<Rules> {
+    let only = Preferences { only: Some(vec![provider.to_owned()]), zdr: Some(true), ..Preferences::default() };
+    let fallbacks =
+        Fallbacks { triggers: Some([Trigger::Timeout].into_iter().collect()), models: vec!["a/\"b\"".to_owned()] };
+    Arc::new(Rules { provider: only, fallbacks, timeout: Some(std::time::Duration::from_millis(2_500)) })
+}
+
 pub fn full_policy() -> Policy {
     Policy {
         budget: Some(Budget { amount: usd(5), reset: Reset::Monthly }),
         requests: Some(Rate { per_minute: 60, burst: 5 }),
         tokens: Some(Rate::per_minute(100_000)),
         allow_models: vec!["openai/*".into(), "*/mini \"quoted\"".into()],
+        routing: Some(rules("zdr")),
         unknown_restrictions: 4,
     }
 }
@@ -83,6 +97,7 @@ pub fn provider(id: &str) -> Provider {
         credential_version: 0,
         regions: vec!["eu".into(), "us".into()],
         data_policy: DataPolicy { training: Some(false), retention_days: Some(30), zdr: None },
+        limits: Default::default(),
         insecure: false,
         enabled: true,
     }
@@ -164,7 +179,22 @@ pub fn record(n: u128, key: &Key, cost: Money) -> UsageRecord {
         started_at: NOW.plus_us(i64::try_from(n).unwrap()),
         latency_ms: 1_234,
         ttft_ms: Some(56),
+        trail: trail(),
     }
+}
+
+/// The way of a request whose first attempt failed.
+fn trail() -> Trail {
+    let mut trail = Trail::new("order".into(), 2, "eu-west".to_owned());
+    trail.begun_ms = 40;
+    trail.miss(Step {
+        endpoint: "openai/gpt-4o-mini@azure".parse().unwrap(),
+        status: 529,
+        code: "provider_error".into(),
+        trigger: "overload".into(),
+        ms: 38,
+    });
+    trail
 }
 
 pub async fn edit(store: &Store) -> Edit {

@@ -7,7 +7,7 @@ use domain::keys::Key;
 use domain::money::Money;
 use domain::pools::PoolId;
 use domain::time::Timestamp;
-use domain::usage::{Outcome, UsageRecord};
+use domain::usage::{Outcome, Trail, UsageRecord};
 use store::usage::{self, Booked, Query};
 use store::{Error, Whose};
 
@@ -23,6 +23,7 @@ on_both_engines!(
     a_batch_is_booked_whole_or_not_at_all,
     a_replayed_batch_is_stopped_by_the_mark,
     free_outcomes_are_written_off,
+    organisations_with_records_are_found_one_after_the_other,
 );
 
 fn query(org: domain::ids::OrgId) -> Query {
@@ -43,6 +44,7 @@ async fn a_record_comes_back_as_it_was_booked(ground: &Ground) {
         requested_model: "odd \0 name".into(),
         outcome: Outcome::ClientLeftEarly,
         status: 0,
+        trail: Trail::default(),
         ..samples::record(2, &key, Money::ZERO)
     };
     samples::ingest(&ground.store, &proxy, 1, &[full.clone(), bare.clone()]).await;
@@ -99,6 +101,28 @@ async fn a_record_is_found_by_either_id_within_its_organisation(ground: &Ground)
     let refused = usage::find(&ground.store, stranger, org.id, "chatcmpl-1").await;
     assert!(matches!(refused, Err(Error::NotFound { .. })));
     assert!(matches!(usage::list(&ground.store, stranger, &query(org.id)).await, Err(Error::NotFound { .. })));
+}
+
+async fn organisations_with_records_are_found_one_after_the_other(ground: &Ground) {
+    let all = async |scope: OrgScope| {
+        let mut found = Vec::new();
+        while let Some(org) = usage::next_org(&ground.store, scope, found.last().copied()).await.unwrap() {
+            found.push(org);
+        }
+        found
+    };
+    assert_eq!(all(ALL()).await, []);
+    let (one, key) = samples::funded(&ground.store, 1, usd(10)).await;
+    let (idle, _) = samples::funded(&ground.store, 2, usd(10)).await;
+    let (other, others) = samples::funded(&ground.store, 3, usd(10)).await;
+    let records =
+        [samples::record(1, &key, nano(1)), samples::record(2, &others, nano(1)), samples::record(3, &key, nano(1))];
+    samples::ingest(&ground.store, &samples::proxy("edge-1"), 1, &records).await;
+    let mut expected = [one.id, other.id];
+    expected.sort_by_key(ToString::to_string);
+    assert_eq!(all(ALL()).await, expected);
+    // Whoever may see one organisation alone is given that one.
+    assert_eq!(all(OrgScope::granted(idle.id)).await, [idle.id]);
 }
 
 async fn a_key_knows_what_it_spent(ground: &Ground) {

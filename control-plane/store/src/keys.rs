@@ -3,11 +3,13 @@
 //! The text of a key never comes here. Next room: `snapshot.rs`, which publishes what is written here.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use domain::ids::{KeyId, OrgId, OrgScope, Revision};
 use domain::keys::{Digest, Key, Policy};
 use domain::limits::{Budget, Rate, Reset};
 use domain::snapshot::Kind;
+use serde::Serialize;
 
 use crate::edit::{Edit, Touch, Written, within};
 use crate::engine::{Arg, Bulk, Cells, Read, Row, args};
@@ -39,7 +41,7 @@ pub struct Page {
 macro_rules! policy_columns {
     () => {
         "budget_nano, budget_reset, requests_per_minute, requests_burst, tokens_per_minute, tokens_burst, \
-         allow_models, unknown_restrictions"
+         allow_models, routing, unknown_restrictions"
     };
 }
 pub(crate) use policy_columns;
@@ -55,9 +57,9 @@ macro_rules! columns {
 }
 
 static INSERT: Bulk = Bulk::new(
-    18,
+    19,
     "insert into keys (id, org_id, name, digest, hint, budget_nano, budget_reset, requests_per_minute, \
-           requests_burst, tokens_per_minute, tokens_burst, allow_models, unknown_restrictions, expires_at, disabled, \
+           requests_burst, tokens_per_minute, tokens_burst, allow_models, routing, unknown_restrictions, expires_at, disabled, \
            revoked_at, created_at, revision) values",
     "",
 );
@@ -69,8 +71,8 @@ const LIST: &str = concat!(
     " from keys where org_id = $1 and id > $2 and (revoked_at is null or $3) order by id limit $4"
 );
 const UPDATE: &str = "update keys set name = $2, budget_nano = $3, budget_reset = $4, requests_per_minute = $5, \
-    requests_burst = $6, tokens_per_minute = $7, tokens_burst = $8, allow_models = $9, unknown_restrictions = $10, \
-    expires_at = $11, disabled = $12, revision = $13 where id = $1";
+    requests_burst = $6, tokens_per_minute = $7, tokens_burst = $8, allow_models = $9, routing = $10, \
+    unknown_restrictions = $11, expires_at = $12, disabled = $13, revision = $14 where id = $1";
 const REVOKE: &str = "update keys set revoked_at = $2, revision = $3 where id = $1";
 const ROTATE: &str = "update keys set digest = $2, hint = $3, revision = $4 where id = $1";
 
@@ -100,6 +102,7 @@ pub(crate) fn read_policy(cells: &mut Cells<'_>) -> Result<Policy> {
         requests: read_rate(cells)?,
         tokens: read_rate(cells)?,
         allow_models: cells.list()?,
+        routing: cells.json()?,
         unknown_restrictions: cells.take()?,
     })
 }
@@ -120,6 +123,7 @@ fn policy_values(policy: &Policy) -> Result<Vec<Arg>> {
         policy.tokens.map(|rate| rate.per_minute),
         policy.tokens.map(|rate| rate.burst),
         words(&policy.allow_models)?,
+        json_text(policy.routing.as_ref())?,
         policy.unknown_restrictions,
     ])
 }
@@ -128,6 +132,12 @@ fn policy_values(policy: &Policy) -> Result<Vec<Arg>> {
 pub(crate) fn words<T: AsRef<str>>(list: &[T]) -> Result<String> {
     let list: Vec<&str> = list.iter().map(AsRef::as_ref).collect();
     serde_json::to_string(&list).map_err(|source| Error::Corrupt { what: source.to_string() })
+}
+
+/// Something as it stands in a column of JSON.
+pub(crate) fn json_text<T: Serialize>(value: Option<&Arc<T>>) -> Result<Option<String>> {
+    let text = value.map(|value| serde_json::to_string(&**value)).transpose();
+    text.map_err(|source| Error::Corrupt { what: source.to_string() })
 }
 
 fn row(key: &Key, revision: Revision) -> Result<Vec<Arg>> {
@@ -234,12 +244,17 @@ pub async fn update(edit: &mut Edit, scope: OrgScope, key: &Key) -> Result<Writt
 fn differences(before: &Key, after: &Key) -> String {
     let parts = [
         (before.name != after.name, "name"),
-        (before.policy != after.policy, "limits"),
+        (before.policy.routing != after.policy.routing, "routing"),
+        (has_other_limits(&before.policy, &after.policy), "limits"),
         (before.expires_at != after.expires_at, "expiry"),
         (!before.disabled && after.disabled, "disabled"),
         (before.disabled && !after.disabled, "enabled"),
     ];
     parts.iter().filter(|(differs, _)| *differs).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn has_other_limits(before: &Policy, after: &Policy) -> bool {
+    Policy { routing: after.routing.clone(), ..before.clone() } != *after
 }
 
 /// Ends a key for ever. The second time nothing happens.

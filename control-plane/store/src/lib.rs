@@ -23,6 +23,7 @@ pub mod fleet;
 pub mod keys;
 pub mod migrations;
 mod nudges;
+pub mod observations;
 pub mod orgs;
 pub mod pools;
 mod posting;

@@ -75,6 +75,11 @@ pub const MIGRATIONS: &[Text] = &[
         postgres: include_str!("../migrations/postgres/0011_append_only.sql"),
     },
     both!(12, "usage", "0012_usage.sql"),
+    both!(13, "routing", "0013_routing.sql"),
+    both!(14, "usage_trail", "0014_usage_trail.sql"),
+    both!(15, "health", "0015_health.sql"),
+    both!(16, "provider_limits", "0016_provider_limits.sql"),
+    both!(17, "names", "0017_names.sql"),
 ];
 
 /// Brings the tables of the database at `url` up to date. Safe to repeat, and to run from two places at once.

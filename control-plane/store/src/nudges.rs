@@ -8,8 +8,9 @@ use domain::ids::{OrgId, ProxyId};
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::broadcast;
 
-use crate::engine::{Engine, Tx, args};
+use crate::engine::{Engine, Read, Tx, args};
 use crate::error::{Error, Result};
+use crate::store::Store;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,8 @@ pub enum Nudge {
     Credits(OrgId),
     /// Leases of this proxy were marked for recall.
     Recall(ProxyId),
+    /// A proxy told something of endpoints that cannot wait.
+    Observations,
     /// Something may have been missed: look at everything.
     Missed,
 }
@@ -37,6 +40,7 @@ impl Nudge {
             Nudge::Settings => "settings".to_owned(),
             Nudge::Credits(org) => format!("credits:{org}"),
             Nudge::Recall(proxy) => format!("recall:{proxy}"),
+            Nudge::Observations => "observations".to_owned(),
             Nudge::Missed => "missed".to_owned(),
         }
     }
@@ -44,7 +48,7 @@ impl Nudge {
     /// A word that a newer controller says and this one does not know is a reason to look.
     fn parse(word: &str) -> Nudge {
         let known = match word.split_once(':') {
-            None => (word == "settings").then_some(Nudge::Settings),
+            None => [Nudge::Settings, Nudge::Observations].into_iter().find(|nudge| nudge.word() == word),
             Some(("credits", org)) => org.parse().ok().map(Nudge::Credits),
             Some(("recall", proxy)) => proxy.parse().ok().map(Nudge::Recall),
             Some(_) => None,
@@ -66,6 +70,16 @@ pub(crate) async fn attach(tx: &mut Tx, nudges: &[Nudge]) -> Result<()> {
         for nudge in nudges {
             tx.all(NOTIFY, args![nudge.word()]).await?;
         }
+    }
+    Ok(())
+}
+
+/// Says something outside of a transaction.
+pub(crate) async fn say(store: &Store, nudge: Nudge) -> Result<()> {
+    if store.is_postgres() {
+        Read::from(store).all(NOTIFY, args![nudge.word()]).await?;
+    } else {
+        announce(false, store.local(), vec![nudge]);
     }
     Ok(())
 }
@@ -147,7 +161,7 @@ mod tests {
     #[test]
     fn a_nudge_survives_its_word() {
         let proxy: ProxyId = "edge-1".parse().unwrap();
-        for nudge in [Nudge::Settings, Nudge::Credits(OrgId::new(1, 2)), Nudge::Recall(proxy)] {
+        for nudge in [Nudge::Settings, Nudge::Observations, Nudge::Credits(OrgId::new(1, 2)), Nudge::Recall(proxy)] {
             assert_eq!(Nudge::parse(&nudge.word()), nudge);
         }
         assert_eq!(Nudge::parse("credits:nobody"), Nudge::Missed);

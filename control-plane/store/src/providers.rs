@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use domain::catalog::DialectId;
 use domain::ids::{ProviderId, Revision};
-use domain::providers::{AuthScheme, DataPolicy, Provider};
+use domain::providers::{AccountLimits, AuthScheme, DataPolicy, Provider};
 use domain::snapshot::Kind;
 
 use crate::edit::{Edit, Touch, Written};
@@ -36,15 +36,17 @@ pub struct Credential {
 macro_rules! columns {
     () => {
         "id, name, base_url, dialects, auth, credential_version, regions, training, retention_days, zdr, insecure, \
-         enabled, revision"
+         enabled, revision, requests_per_minute, tokens_per_minute"
     };
 }
 pub(crate) use columns;
 
 const INSERT: &str = "insert into providers (id, name, base_url, dialects, auth, credential_version, regions, training, \
-    retention_days, zdr, insecure, enabled, revision) values ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12)";
+    retention_days, zdr, insecure, enabled, revision, requests_per_minute, tokens_per_minute) \
+    values ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 const UPDATE: &str = "update providers set name = $2, base_url = $3, dialects = $4, auth = $5, regions = $6, \
-    training = $7, retention_days = $8, zdr = $9, insecure = $10, enabled = $11, revision = $12 where id = $1";
+    training = $7, retention_days = $8, zdr = $9, insecure = $10, enabled = $11, revision = $12, \
+    requests_per_minute = $13, tokens_per_minute = $14 where id = $1";
 const LOAD: &str = concat!("select ", columns!(), " from providers where id = $1");
 const LIST: &str = concat!("select ", columns!(), " from providers order by id");
 const SET_CREDENTIAL: &str = "update providers set credential = $3, credential_version = $2, revision = $4 \
@@ -55,7 +57,7 @@ const REMOVE: &str = "delete from providers where id = $1";
 
 pub(crate) fn read(row: &Row) -> Result<Stored> {
     let mut cells = row.cells();
-    let provider = Provider {
+    let mut provider = Provider {
         id: cells.take()?,
         name: cells.take()?,
         base_url: cells.take()?,
@@ -64,10 +66,13 @@ pub(crate) fn read(row: &Row) -> Result<Stored> {
         credential_version: cells.take()?,
         regions: cells.list()?,
         data_policy: DataPolicy { training: cells.maybe()?, retention_days: cells.maybe()?, zdr: cells.maybe()? },
+        limits: AccountLimits::default(),
         insecure: cells.take()?,
         enabled: cells.take()?,
     };
-    Ok(Stored { provider, revision: cells.take()? })
+    let revision = cells.take()?;
+    provider.limits = AccountLimits { requests_per_minute: cells.maybe()?, tokens_per_minute: cells.maybe()? };
+    Ok(Stored { provider, revision })
 }
 
 fn values(provider: &Provider, revision: Revision) -> Result<Vec<Arg>> {
@@ -85,6 +90,8 @@ fn values(provider: &Provider, revision: Revision) -> Result<Vec<Arg>> {
         provider.insecure,
         provider.enabled,
         revision,
+        provider.limits.requests_per_minute,
+        provider.limits.tokens_per_minute,
     ])
 }
 

@@ -10,7 +10,7 @@ use domain::limits::Reset;
 use domain::money::Money;
 use domain::orgs::BillingMode;
 use domain::time::Timestamp;
-use domain::usage::{Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Outcome, TokenUsage, Trail, UsageRecord, UsageSource};
 
 use crate::edit::within;
 use crate::engine::{Arg, Bulk, Cells, Read, Row, Texts, Tx, args};
@@ -61,11 +61,11 @@ macro_rules! columns {
          provider, endpoint, dialect_in, dialect_out, attempt, upstream_id, prompt, cache_read, cache_write, \
          cache_write_1h, completion, reasoning, audio_input, audio_output, images, web_searches, characters, usage_source, cost, \
          held, written_off, price_version, is_byok, outcome, finish_reason, status, streamed, started_at, latency_ms, \
-         ttft_ms"
+         ttft_ms, trail"
     };
 }
 
-static INSERT: Bulk = Bulk::new(42, concat!("insert into usage (", columns!(), ") values"), "");
+static INSERT: Bulk = Bulk::new(43, concat!("insert into usage (", columns!(), ") values"), "");
 static ADD_DAYS: Bulk = Bulk::new(
     5,
     "insert into usage_days (key_id, day, org_id, requests, cost) values",
@@ -84,6 +84,7 @@ const LIST_KEY: &str = concat!(
     " from usage where key_id = $6 and org_id = $1 and started_at >= $2 and (started_at, request_id) < ($3, $4) \
      order by started_at desc, request_id desc limit $5"
 );
+const NEXT_ORG: &str = "select min(org_id) from usage where org_id > $1";
 const FIND_REQUEST: &str = concat!("select ", columns!(), " from usage where request_id = $1 and org_id = $2 limit 1");
 const FIND_UPSTREAM: &str = concat!(
     "select ",
@@ -130,6 +131,7 @@ fn read(row: &Row) -> Result<Booked> {
         started_at: cells.take()?,
         latency_ms: cells.take()?,
         ttft_ms: cells.maybe()?,
+        trail: read_trail(&cells.take::<String>()?)?,
     };
     Ok(Booked { record, proxy, epoch, sequence, recorded_at })
 }
@@ -148,6 +150,23 @@ fn read_tokens(cells: &mut Cells<'_>) -> Result<TokenUsage> {
         web_searches: cells.take()?,
         characters: cells.take()?,
     })
+}
+
+fn read_trail(text: &str) -> Result<Trail> {
+    match text {
+        "" => Ok(Trail::default()),
+        text => serde_json::from_str(text).map_err(|why| Error::Corrupt { what: why.to_string() }),
+    }
+}
+
+/// A way as it is kept. Most are the same few.
+fn trail(trail: &Trail, texts: &mut Texts) -> Arg {
+    if *trail == Trail::default() {
+        return texts.arg("");
+    }
+    // Numbers, words and lists: it can always be written.
+    let text = serde_json::to_string(trail).unwrap_or_default();
+    if trail.missed().is_empty() { texts.arg(&text) } else { Arg::from(text) }
 }
 
 fn row(origin: &Origin<'_>, sequence: u64, record: &UsageRecord, texts: &mut Texts) -> Vec<Arg> {
@@ -195,6 +214,7 @@ fn row(origin: &Origin<'_>, sequence: u64, record: &UsageRecord, texts: &mut Tex
         record.started_at,
         record.latency_ms,
         record.ttft_ms,
+        trail(&record.trail, texts),
     ]
 }
 
@@ -268,6 +288,16 @@ pub async fn list(read_from: impl Into<Read<'_>>, scope: OrgScope, query: &Query
         None => from.all(LIST, values).await?,
     };
     rows.iter().map(read).collect()
+}
+
+/// The next organisation that has records, by the order of ids.
+pub async fn next_org(read_from: impl Into<Read<'_>>, scope: OrgScope, after: Option<OrgId>) -> Result<Option<OrgId>> {
+    if let Some(own) = scope.org() {
+        return Ok(after.is_none().then_some(own));
+    }
+    let after = after.map_or(String::new(), |id| id.to_string());
+    let row = read_from.into().one(NEXT_ORG, args![after]).await?.ok_or(Error::NotFound { what: "organisation" })?;
+    row.cells().maybe()
 }
 
 /// The record of a request, by its own id or by the answer's id at the provider.

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// Length of a tick.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,6 +50,8 @@ pub(crate) struct Alarms {
     /// Every alarm there ever was; those that are free are used again.
     all: RefCell<Vec<Rc<Inner>>>,
     free: RefCell<Vec<Rc<Inner>>>,
+    /// Since when it stands still for want of alarms.
+    still_since: Cell<Option<Instant>>,
     begun: Notify,
 }
 
@@ -71,7 +73,13 @@ pub(crate) struct TimeUp;
 
 impl Alarms {
     pub fn new() -> Rc<Alarms> {
-        Rc::new(Alarms { now: Cell::new(1), all: RefCell::default(), free: RefCell::default(), begun: Notify::new() })
+        Rc::new(Alarms {
+            now: Cell::new(1),
+            all: RefCell::default(),
+            free: RefCell::default(),
+            still_since: Cell::default(),
+            begun: Notify::new(),
+        })
     }
 
     /// The moment `after` from now, or a little later.
@@ -90,7 +98,7 @@ impl Alarms {
         Tick(self.now.get())
     }
 
-    /// Whole seconds since the clock began to tick; it stands still while there is no alarm.
+    /// Whole seconds since the clock began to tick.
     pub fn seconds(&self) -> u32 {
         self.now.get() / 10
     }
@@ -103,6 +111,7 @@ impl Alarms {
     /// A new alarm that is not set.
     pub fn alarm(self: &Rc<Self>) -> Alarm {
         if self.is_empty() {
+            self.catch_up();
             self.begun.notify_one();
         }
         let inner = self.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -126,6 +135,15 @@ impl Alarms {
         }
     }
 
+    /// Moves the clock on by the time it stood still: whoever was set aside for half a minute is not so for longer because
+    /// nobody asked. No alarm is set then, so that none can fire early.
+    fn catch_up(&self) {
+        if let Some(since) = self.still_since.take() {
+            let missed = u32::try_from(since.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
+            self.now.set(self.now.get().saturating_add(missed));
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.all.borrow().len() == self.free.borrow().len()
     }
@@ -136,12 +154,13 @@ impl Alarms {
         self.wake(|inner| self.is_past(inner.due.get()));
     }
 
-    /// Moves the clock on; sleeps while there is no alarm at all.
+    /// Moves the clock on; sleeps while there is no alarm at all, and catches up with that when the next one is made.
     pub async fn run(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if self.is_empty() {
+                self.still_since.set(Some(Instant::now()));
                 self.begun.notified().await;
                 ticks.reset();
             }
@@ -212,6 +231,28 @@ impl Drop for Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_passes_while_nobody_asks() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let alarms = Alarms::new();
+                tokio::task::spawn_local(alarms.clone().run());
+                // A second goes by in between.
+                for (slept, whole) in [(30, 30), (300, 331)] {
+                    tokio::time::sleep(Duration::from_secs(slept)).await;
+                    let alarm = alarms.alarm();
+                    assert!((whole - 1..=whole).contains(&alarms.seconds()), "{} of {whole}", alarms.seconds());
+                    let start = tokio::time::Instant::now();
+                    let late = alarm.limit(alarms.at(Duration::from_secs(1)), std::future::pending::<()>()).await;
+                    assert_eq!(late, Err(TimeUp));
+                    assert!(start.elapsed() >= Duration::from_secs(1), "it fired early");
+                    drop(alarm);
+                }
+            })
+            .await;
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_ends_what_takes_too_long_and_not_before() {

@@ -6,6 +6,7 @@
 //! | `server/` | sockets, timeouts, paths; everything about a connection that is not one inference request |
 //! | `pipeline/` | one inference request: authenticate, plan, admit, attempt, relay, settle |
 //! | `offers` | what a snapshot has to sell, made ready for a worker |
+//! | `health`, `sheet`, `standing` | what one worker, and all proxies, know of how an endpoint does |
 //! | `purse` | a key's pools as a worker touches them |
 //! | `gate`, `worker` | what all workers share, and what one has to itself |
 //! | `alarm`, `connection`, `framing`, `stall` | coarse timers, and the state of one client's connection |
@@ -22,6 +23,7 @@ mod alarm;
 pub mod config;
 mod connection;
 mod error;
+mod fair;
 mod framing;
 mod gate;
 mod gather;
@@ -34,8 +36,10 @@ mod purse;
 mod reuse;
 mod rolling;
 mod server;
+mod sheet;
 pub mod spool;
 mod stall;
+mod standing;
 mod start;
 pub mod sync;
 mod telemetry;

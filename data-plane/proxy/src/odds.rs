@@ -1,48 +1,28 @@
-//! Which endpoint is asked first where price decides: each has a chance of one over the square of its price. Most requests
-//! go to the cheapest, and every other is tried often enough to know how it does. Pure: randomness is handed in.
+//! The draw of [`domain::routing::Odds`] with the numbers that a worker has: random ones from 0 to 1. Decides nothing.
+
+use domain::routing;
 
 /// Chances of endpoints, in the order of their prices.
 #[derive(Debug, Default)]
-pub(crate) struct Odds {
-    /// The weights up to and including each; the last one is the whole.
-    sums: Vec<f64>,
-}
+pub(crate) struct Odds(routing::Odds);
 
 impl Odds {
     /// Chances by prices in any unit, none below zero.
     pub fn of(prices: impl IntoIterator<Item = i128>) -> Odds {
-        let prices: Vec<i128> = prices.into_iter().collect();
-        let least = prices.iter().copied().min().unwrap_or(0);
-        let mut sum = 0.0;
-        let sums = prices.into_iter().map(|price| {
-            sum += weight(least, price);
-            sum
-        });
-        Odds { sums: sums.collect() }
+        Odds(routing::Odds::of(prices))
     }
 
     /// The place that is drawn; `random` is from 0 up to, but not including, 1.
     pub fn draw(&self, random: f64) -> usize {
-        let aim = self.sums.last().copied().unwrap_or(0.0) * random;
-        self.sums.iter().position(|sum| aim < *sum).unwrap_or(0)
+        self.0.draw((random * 2f64.powi(64)) as u64)
     }
 
     /// The chance of a place, from 0 to 1.
     pub fn chance(&self, place: usize) -> f64 {
-        let before = place.checked_sub(1).and_then(|place| self.sums.get(place)).copied().unwrap_or(0.0);
-        match (self.sums.get(place), self.sums.last()) {
-            (Some(sum), Some(whole)) => (sum - before) / whole,
-            _ => 0.0,
+        match self.0.whole() {
+            0 => 0.0,
+            whole => self.0.weight(place) as f64 / whole as f64,
         }
-    }
-}
-
-/// 1 for the least price. Where something is free, what costs something is a fallback only.
-fn weight(least: i128, price: i128) -> f64 {
-    match (price <= least, least <= 0) {
-        (true, _) => 1.0,
-        (false, true) => 0.0,
-        (false, false) => (least as f64 / price as f64).powi(2),
     }
 }
 

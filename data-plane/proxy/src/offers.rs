@@ -2,24 +2,36 @@
 //! with address, bridge, quirks and header values worked out once and not for each request.
 //! Never chooses among them; `pipeline/plan` does. Next rooms: `health` and `odds`.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use codec::{Bridge, Dialect, Quirks, Surface};
 use domain::{
     catalog::{Model, PriceList},
-    ids::EndpointId,
+    ids::{EndpointId, ProviderId},
     keys::Policy,
-    money::Price,
+    providers::Provider,
+    routing::price_key,
     snapshot::{ModelEntry, Route, Snapshot},
 };
 use http::HeaderValue;
+use link::health::view::State;
 
 use crate::{
+    fair::Turnstile,
     health::Health,
     odds::Odds,
+    standing::{Standing, Standings},
+    sync::{Funds, Link},
     telemetry::{AttemptCounters, Tally},
     upstream::{Target, Upstream, auth, auth::Signer},
+    worker::Worker,
 };
 
 /// Model lists that are kept ready.
@@ -41,6 +53,10 @@ pub(crate) struct Lane {
     pub provider_header: HeaderValue,
     pub counters: AttemptCounters,
     pub health: Rc<Health>,
+    /// What goes beyond this worker.
+    pub standing: Arc<Standing>,
+    /// The way to the account at the provider.
+    pub turnstile: Rc<Turnstile>,
 }
 
 impl Lane {
@@ -48,6 +64,25 @@ impl Lane {
         Arc::ptr_eq(&self.model, &entry.model)
             && Arc::ptr_eq(&self.route.endpoint, &route.endpoint)
             && Arc::ptr_eq(&self.route.provider, &route.provider)
+    }
+
+    /// How long it is still to be left alone, as its provider asked; none when it may be asked.
+    pub fn cooling(&self, worker: &Worker) -> Option<Duration> {
+        // One load, mostly; the clock is read only by who is told yes.
+        self.standing.is_amiss().then(|| self.standing.cooling(worker.gate.now_ms())).flatten()
+    }
+
+    /// What all proxies together say of it.
+    pub fn state(&self, worker: &Worker) -> State {
+        if self.standing.is_amiss() { self.standing.state(worker.gate.now_ms()) } else { State::Healthy }
+    }
+
+    /// Whether a request may find out how it does, where it was set aside. Takes the chance.
+    pub fn take_probe(&self, worker: &Worker) -> bool {
+        match self.health.is_aside() {
+            true => self.health.take_probe(&worker.alarms),
+            false => self.state(worker) == State::Ejected && self.health.take_probe_for_others(&worker.alarms),
+        }
     }
 
     pub fn prices(&self) -> &PriceList {
@@ -148,16 +183,28 @@ impl View {
 pub(crate) struct Shelf {
     upstream: Upstream,
     tally: Rc<Tally>,
+    standings: Standings,
+    funds: Funds,
     view: Rc<View>,
     /// For each endpoint, one for every dialect that it was asked in.
     lanes: HashMap<EndpointId, Vec<Rc<Lane>>>,
     health: HashMap<EndpointId, Rc<Health>>,
+    turnstiles: HashMap<ProviderId, Rc<Turnstile>>,
 }
 
 impl Shelf {
-    pub fn new(upstream: Upstream, tally: Rc<Tally>, snapshot: Arc<Snapshot>) -> Shelf {
+    pub fn new(upstream: Upstream, tally: Rc<Tally>, link: &Link, snapshot: Arc<Snapshot>) -> Shelf {
         let view = Rc::new(View { snapshot, offers: RefCell::default(), lists: RefCell::default() });
-        Shelf { upstream, tally, view, lanes: HashMap::new(), health: HashMap::new() }
+        Shelf {
+            upstream,
+            tally,
+            standings: link.standings.clone(),
+            funds: link.funds.clone(),
+            view,
+            lanes: HashMap::new(),
+            health: HashMap::new(),
+            turnstiles: HashMap::new(),
+        }
     }
 
     /// The view of this snapshot; the catalogue's part is made anew only when the catalogue changed.
@@ -179,8 +226,10 @@ impl Shelf {
     }
 
     fn forget_removed(&mut self, snapshot: &Snapshot) {
-        let routes = snapshot.catalogue().models().iter().flat_map(|entry| &entry.routes);
-        let present: std::collections::HashSet<&EndpointId> = routes.map(|route| &route.endpoint.id).collect();
+        let routes = || snapshot.catalogue().models().iter().flat_map(|entry| &entry.routes);
+        let present: HashSet<&EndpointId> = routes().map(|route| &route.endpoint.id).collect();
+        let providers: HashSet<&ProviderId> = routes().map(|route| &route.provider.id).collect();
+        self.turnstiles.retain(|id, _| providers.contains(id));
         self.lanes.retain(|id, _| present.contains(id));
         self.health.retain(|id, _| present.contains(id));
     }
@@ -210,6 +259,18 @@ impl Shelf {
         Offer { entry: entry.clone(), lanes: lanes.into(), closed, odds, has_cache, led: RefCell::default() }
     }
 
+    fn turnstile(&mut self, provider: &Provider) -> Rc<Turnstile> {
+        let known = self.turnstiles.entry(provider.id.clone());
+        let turnstile = known.or_insert_with(|| Rc::new(Turnstile::new(self.funds.clone()))).clone();
+        turnstile.keep(&provider.id, provider.limits);
+        turnstile
+    }
+
+    fn health(&mut self, id: &EndpointId) -> Rc<Health> {
+        let make = || Rc::new(Health::counted(self.standings.sheet(id)));
+        self.health.entry(id.clone()).or_insert_with(make).clone()
+    }
+
     fn lane(&mut self, entry: &ModelEntry, route: &Route, dialect: &'static Dialect) -> Result<Rc<Lane>, &'static str> {
         let id = &route.endpoint.id;
         let known = self.lanes.get(id).into_iter().flatten();
@@ -233,7 +294,9 @@ impl Shelf {
             model_header: text_header(entry.model.id.as_str()),
             provider_header: text_header(route.provider.id.as_str()),
             counters: self.tally.attempts(route.provider.id.as_str()),
-            health: self.health.entry(id.clone()).or_default().clone(),
+            health: self.health(id),
+            standing: self.standings.of(route),
+            turnstile: self.turnstile(&route.provider),
         });
         let lanes = self.lanes.entry(id.clone()).or_default();
         lanes.retain(|known| known.client != dialect);
@@ -273,12 +336,6 @@ pub(crate) fn is_reachable(entry: &ModelEntry, dialect: &'static Dialect) -> boo
 
 fn is_cheaper_cached(prices: &PriceList) -> bool {
     prices.cache_read.is_some_and(|cached| prices.prompt.is_some_and(|prompt| cached < prompt))
-}
-
-/// What an endpoint costs, for comparing: three prompt tokens for each answer token, as chats have them.
-pub(crate) fn price_key(prices: &PriceList) -> i128 {
-    let pico = |price: Option<Price>| i128::from(price.unwrap_or(Price::ZERO).pico());
-    3 * pico(prices.prompt) + pico(prices.completion)
 }
 
 /// Ids are checked to be visible ASCII; anything else would be left out rather than break an answer.

@@ -12,7 +12,8 @@ use std::{
 };
 
 use domain::{
-    ids::KeyId, keys::Policy, limits::Period, money::Money, orgs::Org, pools::PoolId, snapshot::Caller, time::Timestamp,
+    ids::KeyId, keys::Policy, limits::Period, money::Money, orgs::Org, pools::PoolId, routing::Rulebook,
+    snapshot::Caller, time::Timestamp,
 };
 use link::cell::{Cell, Denied, Take};
 
@@ -28,6 +29,8 @@ pub(crate) struct Purse {
     pub key: KeyId,
     pub org: Arc<Org>,
     pub policy: Arc<Policy>,
+    /// The rules of the key and its organisation, where either has any.
+    pub rules: Option<Rulebook>,
     pub credits: Arc<Cell>,
     pub requests: Option<Arc<Cell>>,
     pub tokens: Option<Arc<Cell>>,
@@ -48,6 +51,7 @@ impl Purse {
             key,
             org: caller.org.clone(),
             policy: caller.policy.clone(),
+            rules: Rulebook::of(caller.policy.routing.as_ref(), caller.org.routing.as_ref()),
             credits: funds.cell(PoolId::Credits(caller.org.id)),
             requests: caller.policy.requests.map(|_| funds.cell(PoolId::Requests(key))),
             tokens: caller.policy.tokens.map(|_| funds.cell(PoolId::Tokens(key))),

@@ -1,15 +1,11 @@
 //! A quantile over the last minutes: a histogram in slots of a minute each, the oldest of which is used again. Buckets grow
 //! with their values, so that any value is right to about a tenth. Bounded: a few kilobytes once anything was seen.
 
+use link::health::buckets::{BUCKETS, bucket, middle};
+
 /// Slots, and the seconds of one.
 const SLOTS: usize = 5;
 const SLOT_SECONDS: u32 = 60;
-/// Buckets for each doubling, as a power of two.
-const FINE: u32 = 3;
-/// Doublings that are told apart: values up to about a million.
-const DOUBLINGS: usize = 20;
-const BUCKETS: usize = DOUBLINGS << FINE;
-
 /// What was seen in the last five minutes.
 #[derive(Default)]
 pub(crate) struct Rolling {
@@ -73,20 +69,6 @@ fn is_recent(minute: u32, now: u32) -> bool {
     now.checked_sub(minute).is_some_and(|age| (age as usize) < SLOTS)
 }
 
-/// Values below 8 have a bucket each; above, a doubling has eight.
-fn bucket(value: u64) -> usize {
-    let doublings = value.max(1).ilog2().saturating_sub(FINE);
-    let fine = (value >> doublings) as usize;
-    ((doublings as usize) * (1 << FINE) + fine).min(BUCKETS - 1)
-}
-
-/// A value in the middle of a bucket.
-fn middle(bucket: usize) -> u64 {
-    let doublings = (bucket >> FINE).saturating_sub(1);
-    let fine = (bucket - (doublings << FINE)) as u64;
-    (fine << doublings) + ((1u64 << doublings) >> 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,17 +83,6 @@ mod tests {
         for (share, wanted) in [(0.01, 10.0), (0.5, 500.0), (0.9, 900.0), (0.99, 990.0), (1.0, 1_000.0)] {
             let found = rolling.quantile(share, 59).unwrap() as f64;
             assert!((found - wanted).abs() <= wanted * 0.1, "{share}: {found}");
-        }
-    }
-
-    #[test]
-    fn any_value_falls_into_a_bucket_near_it() {
-        for value in (0..64).map(|shift| 1u64 << shift).chain([0, 3, 7, 9, 1_000, 65_537]) {
-            let found = middle(bucket(value)) as f64;
-            assert!(
-                value > 1 << 20 || (found - value as f64).abs() <= (value as f64 * 0.1).max(0.5),
-                "{value}: {found}"
-            );
         }
     }
 

@@ -31,6 +31,9 @@ pub(crate) mod names {
     pub const CONTROLLER_CONNECTED: &str = "tollgate_controller_connected";
     pub const LEASE_REQUESTS: &str = "tollgate_lease_requests_total";
     pub const LEASE_REFUSALS: &str = "tollgate_lease_refusals_total";
+    pub const ENDPOINTS_COOLING: &str = "tollgate_endpoints_cooling";
+    pub const ENDPOINTS_DEGRADED: &str = "tollgate_endpoints_degraded";
+    pub const ENDPOINTS_EJECTED: &str = "tollgate_endpoints_ejected";
     pub const SPOOL_BYTES: &str = "tollgate_spool_bytes";
     pub const SPOOL_CAP_BYTES: &str = "tollgate_spool_cap_bytes";
     pub const SPOOL_UNREPORTED: &str = "tollgate_spool_unreported_records";

@@ -78,7 +78,7 @@ impl Worker {
             alarms: Alarms::new(),
             timeouts: gate.timeouts(),
             spool: gate.spool.writer(),
-            shelf: RefCell::new(Shelf::new(upstream.clone(), tally.clone(), first)),
+            shelf: RefCell::new(Shelf::new(upstream.clone(), tally.clone(), &gate.link, first)),
             snapshot: RefCell::new(snapshot),
             upstream,
             tally,

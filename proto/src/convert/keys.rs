@@ -9,7 +9,7 @@ use domain::snapshot::KeyGrant;
 use domain::time::Timestamp;
 
 use super::orgs::{org_bytes, read_org};
-use super::{id_bytes, invalid, read_id};
+use super::{id_bytes, invalid, read_id, read_rules, write_rules};
 use crate::sync as wire;
 
 invalid!(
@@ -23,8 +23,9 @@ const REQUESTS: u64 = 1 << 1;
 const TOKENS: u64 = 1 << 2;
 const ALLOW_MODELS: u64 = 1 << 3;
 const EXPIRES: u64 = 1 << 4;
+const ROUTING: u64 = 1 << 5;
 /// Every restriction of a key that this build enforces.
-pub const KEY_RESTRICTIONS: u64 = BUDGET | REQUESTS | TOKENS | ALLOW_MODELS | EXPIRES;
+pub const KEY_RESTRICTIONS: u64 = BUDGET | REQUESTS | TOKENS | ALLOW_MODELS | EXPIRES | ROUTING;
 
 /// The restrictions that a reader must understand to serve this key.
 pub(super) fn must_understand(grant: &KeyGrant) -> u64 {
@@ -35,6 +36,7 @@ pub(super) fn must_understand(grant: &KeyGrant) -> u64 {
         (policy.tokens.is_some(), TOKENS),
         (!policy.allow_models.is_empty(), ALLOW_MODELS),
         (grant.expires_at.is_some(), EXPIRES),
+        (policy.routing.is_some(), ROUTING),
     ];
     used.iter().filter(|(is_used, _)| *is_used).fold(policy.unknown_restrictions, |bits, (_, bit)| bits | bit)
 }
@@ -80,6 +82,7 @@ impl From<&Policy> for wire::Policy {
             requests: policy.requests.map(write_rate),
             tokens: policy.tokens.map(write_rate),
             allow_models: policy.allow_models.clone(),
+            routing: write_rules(policy.routing.as_ref()),
         }
     }
 }
@@ -93,6 +96,7 @@ impl TryFrom<wire::Policy> for Policy {
             requests: wire.requests.map(read_rate),
             tokens: wire.tokens.map(read_rate),
             allow_models: wire.allow_models,
+            routing: read_rules(&wire.routing).map_err(InvalidKey::at("policy.routing"))?,
             // Unknown bits refuse the whole key before this is reached.
             unknown_restrictions: 0,
         })

@@ -3,24 +3,33 @@
 //! Next rooms: `link` plays with the domain values, the planes carry the messages.
 
 mod catalog;
+mod health;
 mod keys;
 mod leases;
+mod names;
 mod orgs;
 mod providers;
 mod queries;
+mod routing;
 mod secrets;
 mod sync;
 mod usage;
 
 pub use catalog::{InvalidEndpoint, InvalidModel};
+pub use health::{
+    InvalidAdvice, InvalidCooling, InvalidRouteObservation, read_advice, read_coolings, read_met, write_advice,
+    write_coolings, write_met,
+};
 pub use keys::{InvalidKey, KEY_RESTRICTIONS};
 pub use leases::{
     InvalidAsk, InvalidGrant, InvalidPoolEvent, InvalidRecall, read_grants, read_pool_event, read_recall, write_asks,
     write_pool_event, write_recall,
 };
+pub use names::{read_names, read_preset, write_names, write_preset};
 pub use orgs::{InvalidOrg, ORG_RESTRICTIONS};
 pub use providers::InvalidProvider;
 pub use queries::{Answer, InvalidAnswer, InvalidQuery, KeyUsage, Question};
+pub use routing::{read_rules, write_rules};
 pub use secrets::secret_info;
 pub use sync::{InvalidChange, InvalidRefusal, ReadChanges, known_restrictions, read_changes};
 pub use usage::{InvalidIntent, InvalidUsageRecord};

@@ -4,7 +4,7 @@ use domain::ids::OrgId;
 use domain::orgs::{BillingMode, Org};
 use domain::time::Timestamp;
 
-use super::{id_bytes, invalid, optional, read_id, read_optional};
+use super::{id_bytes, invalid, optional, read_id, read_names, read_optional, read_rules, write_names, write_rules};
 use crate::sync as wire;
 
 invalid!(
@@ -15,12 +15,14 @@ invalid!(
 
 /// `frozen` restricts.
 const FROZEN: u64 = 1;
+const ROUTING: u64 = 1 << 1;
 /// Every restriction of an organisation that this build enforces.
-pub const ORG_RESTRICTIONS: u64 = FROZEN;
+pub const ORG_RESTRICTIONS: u64 = FROZEN | ROUTING;
 
 /// The restrictions that a reader must understand to serve this organisation.
 pub(super) fn must_understand(org: &Org) -> u64 {
-    if org.frozen { FROZEN } else { 0 }
+    let used = [(org.frozen, FROZEN), (org.routing.is_some(), ROUTING)];
+    used.iter().filter(|(is_used, _)| *is_used).fold(0, |bits, (_, bit)| bits | bit)
 }
 
 impl From<&Org> for wire::Org {
@@ -33,6 +35,8 @@ impl From<&Org> for wire::Org {
             plan: org.plan.to_string(),
             frozen: org.frozen,
             created_at_us: org.created_at.us(),
+            routing: write_rules(org.routing.as_ref()),
+            names: write_names(org.names.as_ref()),
         }
     }
 }
@@ -50,6 +54,8 @@ impl TryFrom<wire::Org> for Org {
             plan: wire.plan.parse().map_err(InvalidOrg::at("plan"))?,
             frozen: wire.frozen,
             created_at: Timestamp::from_us(wire.created_at_us),
+            routing: read_rules(&wire.routing).map_err(InvalidOrg::at("routing"))?,
+            names: read_names(&wire.names).map_err(InvalidOrg::at("names"))?,
         })
     }
 }

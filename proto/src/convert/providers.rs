@@ -1,7 +1,7 @@
 //! Providers. A dialect that this build does not know is left out; an address or auth scheme that it does not know
 //! refuses the provider.
 
-use domain::providers::{AuthScheme, DataPolicy, Provider, check_base_url};
+use domain::providers::{AccountLimits, AuthScheme, DataPolicy, Provider, check_base_url};
 
 use super::invalid;
 use crate::sync as wire;
@@ -27,6 +27,8 @@ impl From<&Provider> for wire::Provider {
             zdr: provider.data_policy.zdr,
             insecure: provider.insecure,
             enabled: provider.enabled,
+            requests_per_minute: provider.limits.requests_per_minute,
+            tokens_per_minute: provider.limits.tokens_per_minute,
         }
     }
 }
@@ -49,6 +51,10 @@ impl TryFrom<wire::Provider> for Provider {
             credential_version: wire.credential_version,
             regions: wire.regions,
             data_policy: DataPolicy { training: wire.training, retention_days: wire.retention_days, zdr: wire.zdr },
+            limits: AccountLimits {
+                requests_per_minute: wire.requests_per_minute,
+                tokens_per_minute: wire.tokens_per_minute,
+            },
             insecure: wire.insecure,
             enabled: wire.enabled,
         })

@@ -8,7 +8,7 @@ use domain::pools::PoolId;
 use domain::providers::{AuthScheme, DataPolicy, Provider};
 use domain::snapshot::{Change, Content, KeyGrant, Kind, Resource};
 use domain::time::Timestamp;
-use domain::usage::{Intent, Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Intent, Outcome, Step, TokenUsage, Trail, UsageRecord, UsageSource};
 use prost::Message as _;
 
 use super::*;
@@ -24,6 +24,7 @@ fn provider() -> Provider {
         credential_version: 3,
         regions: vec!["eu".into()],
         data_policy: DataPolicy { training: Some(false), retention_days: Some(30), zdr: None },
+        limits: Default::default(),
         insecure: false,
         enabled: true,
     }
@@ -59,6 +60,11 @@ fn org() -> Org {
         plan: PlanId::standard(),
         frozen: true,
         created_at: Timestamp::from_us(5),
+        routing: read_rules(r#"{"provider":{"zdr":true,"only":["acme"]}}"#).unwrap(),
+        names: read_names(
+            r#"{"aliases":{"fast":["acme/one"]},"presets":{"p":{"latest":2,"kept":{"2":{"timeout":5}}}}}"#,
+        )
+        .unwrap(),
     }
 }
 
@@ -72,6 +78,8 @@ fn grant() -> KeyGrant {
             requests: Some(Rate { per_minute: 5, burst: 6 }),
             tokens: None,
             allow_models: vec!["acme/*".into()],
+            routing: read_rules(r#"{"fallbacks":{"triggers":["timeout"],"models":["acme/one"]},"timeout":2.5}"#)
+                .unwrap(),
             unknown_restrictions: 0,
         },
         expires_at: Some(Timestamp::from_us(-1)),
@@ -152,6 +160,28 @@ fn a_restriction_that_is_not_known_denies_and_is_passed_on() {
 }
 
 #[test]
+fn rules_of_routing_bind_only_where_they_are_understood() {
+    let bits = |org: Org| sent(&Change::upsert(Revision(1), Resource::Org(org))).must_understand;
+    assert_eq!(bits(Org { frozen: false, ..org() }), 1 << 1);
+    assert_eq!(bits(Org { routing: None, frozen: false, ..org() }), 0);
+    let key = sent(&Change::upsert(Revision(1), Resource::Key(grant())));
+    assert_eq!(key.must_understand & (1 << 5), 1 << 5);
+    // A word of a newer controller's that this build does not know is no rule that it may pass over.
+    for spoil in [r#"{"provider":{"moon":true}}"#, "?", r#"{"fallbacks":{"triggers":["eclipse"]}}"#] {
+        let mut newer = key.clone();
+        if let Some(wire::change::Content::Key(row)) = &mut newer.content {
+            row.policy.as_mut().unwrap().routing = spoil.to_owned();
+        }
+        assert!(reason(&read(newer)).contains("policy.routing"), "{spoil}");
+        let mut newer = sent(&Change::upsert(Revision(1), Resource::Org(org())));
+        if let Some(wire::change::Content::Org(row)) = &mut newer.content {
+            row.routing = spoil.to_owned();
+        }
+        assert!(reason(&read(newer)).contains("routing"), "{spoil}");
+    }
+}
+
+#[test]
 fn a_removal_is_obeyed_whatever_else_it_says() {
     let mut wire = sent(&Change::removed(Revision(3), Kind::Org, "org_x"));
     wire.must_understand = u64::MAX;
@@ -229,6 +259,23 @@ fn an_unknown_kind_is_left_out_and_reported() {
     assert_eq!(read.strange[0].kind, "region");
 }
 
+/// The way of a request that met trouble.
+fn trail() -> Trail {
+    let mut trail = Trail::new("order".into(), 3, "eu".to_owned());
+    (trail.passed_over, trail.begun_ms) = (1, 4);
+    let endpoint = "acme/one@other".parse().unwrap();
+    trail.miss(Step { endpoint, status: 529, code: "provider_error".into(), trigger: "overload".into(), ms: 3 });
+    trail
+}
+
+#[test]
+fn a_way_that_cannot_be_read_in_part_is_read_as_far_as_it_goes() {
+    let mut sent = wire::Trail::from(&trail());
+    sent.missed.push(wire::Step { endpoint: "nowhere".into(), ..wire::Step::default() });
+    sent.missed.push(wire::Step { status: 70_000, ..sent.missed[0].clone() });
+    assert_eq!(Trail::from(sent), trail());
+}
+
 #[test]
 fn usage_records_and_intents_arrive_as_they_were_sent() {
     let record = UsageRecord {
@@ -260,6 +307,7 @@ fn usage_records_and_intents_arrive_as_they_were_sent() {
         started_at: Timestamp::from_us(77),
         latency_ms: 12,
         ttft_ms: Some(0),
+        trail: trail(),
     };
     assert_eq!(UsageRecord::try_from(wire::UsageRecord::from(&record)), Ok(record.clone()));
     let mut negative = wire::UsageRecord::from(&record);
@@ -330,4 +378,43 @@ fn asks_and_grants_arrive_as_they_were_sent() {
     assert_eq!(read_recall(&write_recall(&recall)), Ok(recall.to_vec()));
     assert_eq!(read_pool_event(&write_pool_event(&[pool])), Ok(vec![pool]));
     assert!(read_pool_event(&wire::PoolEvent { pools: vec!["credits".into()] }).is_err());
+}
+
+#[test]
+fn what_proxies_met_and_what_comes_of_it_survive_the_wire() {
+    use link::health::Advice;
+    use link::health::buckets::Histogram;
+    use link::health::coolings::Pool;
+    use link::health::view::{Measured, Met, State};
+    let endpoint: EndpointId = "acme/one@acme".parse().unwrap();
+    let mut latency = Histogram::default();
+    latency.add(17, 3);
+    latency.add(90, 1);
+    let orgs = vec![(OrgId::new(1, 2), 3), (OrgId::new(3, 4), 1)];
+    let met = Met { attempts: 9, failures: 4, overloads: 1, shut: 50, orgs, org_count: 5, latency, ..Met::default() };
+    let met = vec![(endpoint.clone(), met)];
+    assert_eq!(read_met(&write_met(&met)), Ok(met.clone()));
+    let mut odd = write_met(&met);
+    (odd[0].failures, odd[0].shut) = (100, 900);
+    let read = read_met(&odd).unwrap();
+    assert_eq!((read[0].1.failures, read[0].1.shut), (9, 100), "no more can fail than was tried");
+    odd[0].orgs[0].org = vec![1].into();
+    assert_eq!(read_met(&odd).unwrap_err().field, "orgs");
+    let pool = Pool { provider: "acme".parse().unwrap(), credential_version: 3, upstream_model: "one-1".into() };
+    let measured =
+        Measured { endpoint: endpoint.clone(), uptime: Some(999), latency: Some([1, 2, 3, 4]), throughput: None };
+    for advice in [
+        Advice::default(),
+        Advice { endpoints: Some((vec![], 30_000)), ..Advice::default() },
+        Advice {
+            endpoints: Some((vec![(endpoint, State::Ejected)], 30_000)),
+            coolings: vec![(pool, 29_000)],
+            measures: vec![measured],
+        },
+    ] {
+        assert_eq!(read_advice(&write_advice(&advice)), Ok(advice));
+    }
+    let mut strange = wire::Advice { ttl_ms: 1, ..wire::Advice::default() };
+    strange.endpoints.push(wire::EndpointAdvice { endpoint: "acme/one@acme".into(), state: "worse".into() });
+    assert_eq!(read_advice(&strange).unwrap().endpoints.unwrap().0[0].1, State::Healthy, "a word of a later build");
 }

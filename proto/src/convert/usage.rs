@@ -4,7 +4,7 @@ use domain::ids::{KeyId, RequestId};
 use domain::money::Money;
 use domain::orgs::BillingMode;
 use domain::time::Timestamp;
-use domain::usage::{Intent, Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Intent, Outcome, Step, TokenUsage, Trail, UsageRecord, UsageSource};
 
 use super::orgs::{org_bytes, read_org};
 use super::{id_bytes, invalid, optional, read_id, read_optional};
@@ -94,8 +94,54 @@ impl From<UsageRecord> for wire::UsageRecord {
             started_at_us: record.started_at.us(),
             latency_ms: record.latency_ms,
             ttft_ms: record.ttft_ms,
+            trail: (record.trail != Trail::default()).then(|| (&record.trail).into()),
         }
     }
+}
+
+impl From<&Trail> for wire::Trail {
+    fn from(trail: &Trail) -> Self {
+        wire::Trail {
+            strategy: trail.unusual_strategy().to_owned(),
+            candidates: trail.candidates,
+            passed_over: trail.passed_over,
+            region: trail.region.clone(),
+            begun_ms: trail.begun_ms,
+            missed: trail.missed().iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Step> for wire::Step {
+    fn from(step: &Step) -> Self {
+        wire::Step {
+            endpoint: step.endpoint.to_string(),
+            status: u32::from(step.status),
+            code: step.code.to_string(),
+            trigger: step.trigger.to_string(),
+            ms: step.ms,
+        }
+    }
+}
+
+impl From<wire::Trail> for Trail {
+    /// A step that cannot be read is left out: what a request cost is booked whatever is said of its way.
+    fn from(wire: wire::Trail) -> Self {
+        let mut trail = Trail::new(wire.strategy.into(), wire.candidates, wire.region);
+        (trail.passed_over, trail.begun_ms) = (wire.passed_over, wire.begun_ms);
+        wire.missed.into_iter().filter_map(read_step).for_each(|step| trail.miss(step));
+        trail
+    }
+}
+
+fn read_step(wire: wire::Step) -> Option<Step> {
+    Some(Step {
+        endpoint: wire.endpoint.parse().ok()?,
+        status: u16::try_from(wire.status).ok()?,
+        code: wire.code.into(),
+        trigger: wire.trigger.into(),
+        ms: wire.ms,
+    })
 }
 
 impl TryFrom<wire::UsageRecord> for UsageRecord {
@@ -135,6 +181,7 @@ impl TryFrom<wire::UsageRecord> for UsageRecord {
             started_at: Timestamp::from_us(wire.started_at_us),
             latency_ms: wire.latency_ms,
             ttft_ms: wire.ttft_ms,
+            trail: wire.trail.map(Trail::from).unwrap_or_default(),
         })
     }
 }

@@ -269,6 +269,16 @@ impl EndpointId {
     pub fn of(model: &ModelId, provider: &ProviderId) -> Self {
         EndpointId(format!("{model}@{provider}").into())
     }
+
+    /// The id of its model, as text.
+    pub fn model(&self) -> &str {
+        self.0.rsplit_once('@').map_or(&self.0, |(model, _)| model)
+    }
+
+    /// The id of its provider, as text.
+    pub fn provider(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, provider)| provider)
+    }
 }
 
 impl PlanId {
@@ -366,7 +376,8 @@ mod tests {
         assert!("openai/gpt-4o".parse::<ModelId>().is_ok());
         assert!("gpt-4o".parse::<ModelId>().is_err());
         assert_eq!("openai/gpt-4o".parse::<ModelId>().map(|id| id.slug().to_owned()), Ok("gpt-4o".to_owned()));
-        assert!("openai/gpt-4o@openai".parse::<EndpointId>().is_ok());
+        let endpoint: EndpointId = "openai/gpt-4o@azure".parse().unwrap();
+        assert_eq!((endpoint.model(), endpoint.provider()), ("openai/gpt-4o", "azure"));
         assert!("org_7zzzzzzzzzzzzzzzzzzzzzzzzz".parse::<OrgId>().is_ok());
         assert!("org_8zzzzzzzzzzzzzzzzzzzzzzzzz".parse::<OrgId>().is_err(), "would not fit 128 bits");
     }

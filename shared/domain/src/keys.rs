@@ -4,12 +4,14 @@
 //! base 62. A typo never reaches a lookup; what is stored and looked up is the SHA-256 of the whole text.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use crate::ids::{KeyId, OrgId};
 use crate::limits::{Budget, Rate};
+use crate::routing::Rules;
 use crate::time::Timestamp;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -166,6 +168,8 @@ pub struct Policy {
     pub tokens: Option<Rate>,
     /// Patterns of model ids with `*`; empty allows every model.
     pub allow_models: Vec<String>,
+    /// Where its requests may go, beside what the organisation's rules say.
+    pub routing: Option<Arc<Rules>>,
     /// Restrictions that this program does not know. A key with any is refused, never waved through.
     pub unknown_restrictions: u64,
 }

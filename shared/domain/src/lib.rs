@@ -8,6 +8,7 @@
 //! | faults | `faults.rs` | everything a client may see has one row |
 //! | orgs, members, keys, limits | | who may do what, and how much of it |
 //! | providers, catalog, pricing | | what is on offer and what it costs |
+//! | routing | `routing/` | what a rule leaves out, no other rule brings back |
 //! | usage, credits, pools | | what was used, and whose money paid |
 //! | audit | `audit.rs` | no setting changes without an actor |
 //! | snapshot | `snapshot/` | a change that is not understood denies, it never allows |
@@ -27,6 +28,7 @@ pub mod orgs;
 pub mod pools;
 pub mod pricing;
 pub mod providers;
+pub mod routing;
 pub mod snapshot;
 pub mod time;
 pub mod usage;

@@ -71,6 +71,7 @@ actions! {
     CreateOrg Installation [];
     UpdateOrg Org [Owner Admin];
     FreezeOrg Installation [];
+    SetOrgPlan Installation [];
     ListKeys Org [Owner Admin Billing Member Viewer];
     CreateKey Org [Owner Admin];
     UpdateKey Org [Owner Admin];
@@ -79,6 +80,7 @@ actions! {
     GrantCredits Installation [];
     RefundCredits Installation [];
     ReadUsage Org [Owner Admin Billing Viewer];
+    SimulateRoutes Org [Owner Admin Billing Viewer];
     CreateToken Org [Owner];
     ListTokens Org [Owner Admin];
     RevokeToken Org [Owner];
@@ -123,7 +125,14 @@ mod tests {
             PERMISSIONS.iter().filter(|(_, _, roles)| roles.contains(&Role::Viewer)).map(|row| row.0).collect();
         assert_eq!(
             allowed,
-            [Action::ReadOrg, Action::ListKeys, Action::ReadCredits, Action::ReadUsage, Action::ReadCatalog]
+            [
+                Action::ReadOrg,
+                Action::ListKeys,
+                Action::ReadCredits,
+                Action::ReadUsage,
+                Action::SimulateRoutes,
+                Action::ReadCatalog
+            ]
         );
     }
 }

@@ -1,8 +1,11 @@
 //! Organisations: who pays.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{OrgId, PlanId};
+use crate::routing::{Names, Rules};
 use crate::time::Timestamp;
 
 /// How an organisation pays. One mode is in use; the field is in every format so that another changes none.
@@ -29,7 +32,7 @@ impl BillingMode {
 }
 
 /// An organisation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Org {
     pub id: OrgId,
     /// The name that apply files know it by; unique where set.
@@ -40,4 +43,8 @@ pub struct Org {
     /// A frozen organisation's keys are refused.
     pub frozen: bool,
     pub created_at: Timestamp,
+    /// Where its requests may go; binds all of its keys.
+    pub routing: Option<Arc<Rules>>,
+    /// Its own names for models.
+    pub names: Option<Arc<Names>>,
 }

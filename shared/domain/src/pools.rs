@@ -5,10 +5,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{KeyId, OrgId};
+use crate::ids::{KeyId, OrgId, ProviderId};
+use crate::keys::Digest;
 use crate::limits::Period;
 
-/// One pool. Units are nano-dollars for `Credits` and `Budget`, requests for `Requests`, tokens for `Tokens`.
+/// A provider's account in few bytes: the head of the SHA-256 of the provider's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountTag(u64);
+
+impl AccountTag {
+    /// The tag of a provider's account.
+    pub fn of(provider: &ProviderId) -> AccountTag {
+        let head = Digest::of(provider.as_str()).as_bytes().first_chunk::<8>().copied().unwrap_or_default();
+        AccountTag(u64::from_be_bytes(head))
+    }
+}
+
+/// One pool. Units are nano-dollars for `Credits` and `Budget`, requests for `Requests` and `AccountRequests`, tokens for
+/// the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PoolId {
     /// An organisation's prepaid credits.
@@ -19,6 +33,10 @@ pub enum PoolId {
     Requests(KeyId),
     /// Tokens per minute of a key.
     Tokens(KeyId),
+    /// Requests per minute of the platform's account at a provider.
+    AccountRequests(AccountTag),
+    /// Tokens per minute of the platform's account at a provider.
+    AccountTokens(AccountTag),
 }
 
 impl PoolId {
@@ -29,13 +47,16 @@ impl PoolId {
 }
 
 impl fmt::Display for PoolId {
-    /// `credits:org_…`, `budget:key_…:1795219200`, `requests:key_…`, `tokens:key_…`.
+    /// `credits:org_…`, `budget:key_…:1795219200`, `requests:key_…`, `tokens:key_…`, `account-requests:` and
+    /// `account-tokens:` with 16 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PoolId::Credits(org) => write!(f, "credits:{org}"),
             PoolId::Budget(key, period) => write!(f, "budget:{key}:{}", period.0),
             PoolId::Requests(key) => write!(f, "requests:{key}"),
             PoolId::Tokens(key) => write!(f, "tokens:{key}"),
+            PoolId::AccountRequests(AccountTag(tag)) => write!(f, "account-requests:{tag:016x}"),
+            PoolId::AccountTokens(AccountTag(tag)) => write!(f, "account-tokens:{tag:016x}"),
         }
     }
 }
@@ -62,8 +83,15 @@ fn parse(text: &str) -> Option<PoolId> {
         }
         "requests" => rest.parse().ok().map(PoolId::Requests),
         "tokens" => rest.parse().ok().map(PoolId::Tokens),
+        "account-requests" => tag(rest).map(PoolId::AccountRequests),
+        "account-tokens" => tag(rest).map(PoolId::AccountTokens),
         _ => None,
     }
+}
+
+fn tag(text: &str) -> Option<AccountTag> {
+    let is_one = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(text, 16).ok().filter(|_| is_one).map(AccountTag)
 }
 
 impl Serialize for PoolId {
@@ -87,11 +115,18 @@ mod tests {
     fn a_pool_survives_its_text_form() {
         let org = OrgId::new(1, 2);
         let key = KeyId::new(3, 4);
-        for pool in
-            [PoolId::Credits(org), PoolId::Budget(key, Period(86_400)), PoolId::Requests(key), PoolId::Tokens(key)]
-        {
+        let account = AccountTag::of(&"acme".parse().unwrap());
+        for pool in [
+            PoolId::Credits(org),
+            PoolId::Budget(key, Period(86_400)),
+            PoolId::Requests(key),
+            PoolId::Tokens(key),
+            PoolId::AccountRequests(account),
+            PoolId::AccountTokens(account),
+        ] {
             assert_eq!(pool.to_string().parse(), Ok(pool));
         }
         assert!("credits:key_0".parse::<PoolId>().is_err());
+        assert!("account-tokens:+00000000000000f".parse::<PoolId>().is_err());
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::DialectId;
 use crate::ids::ProviderId;
+use crate::limits::Rate;
 
 /// An upstream account family: where it is, what it speaks, how requests are signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub struct Provider {
     pub credential_version: u64,
     pub regions: Vec<String>,
     pub data_policy: DataPolicy,
+    pub limits: AccountLimits,
     /// Plain `http://` beyond loopback was asked for.
     pub insecure: bool,
     pub enabled: bool,
@@ -75,6 +77,38 @@ pub struct DataPolicy {
     pub training: Option<bool>,
     pub retention_days: Option<u32>,
     pub zdr: Option<bool>,
+}
+
+/// What the platform's own account at a provider may be asked for in any minute, by the whole fleet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountLimits {
+    pub requests_per_minute: Option<u64>,
+    /// Prompt and answer together, as they are thought to be before they are counted.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl AccountLimits {
+    /// Whether there is any.
+    pub fn is_some(&self) -> bool {
+        self.requests_per_minute.is_some() || self.tokens_per_minute.is_some()
+    }
+
+    /// The pace that keeps the limit of requests in any window of a minute: a tenth may go at once, the rest is spread
+    /// over it.
+    pub fn requests(&self) -> Option<Rate> {
+        self.requests_per_minute.map(|limit| pace(limit, limit.div_ceil(10)))
+    }
+
+    /// The same for tokens, where half may go at once: one request may need that many.
+    pub fn tokens(&self) -> Option<Rate> {
+        self.tokens_per_minute.map(|limit| pace(limit, limit.div_ceil(2)))
+    }
+}
+
+/// What goes at once and what is spread over a minute are never more than the limit together.
+fn pace(limit: u64, burst: u64) -> Rate {
+    Rate { per_minute: limit.saturating_sub(burst).max(1), burst }
 }
 
 /// What stands for the endpoint's upstream model in the path of a base URL.
@@ -137,6 +171,16 @@ mod tests {
         assert!(matches!(check_base_url("http://127.0.0.1.evil.example/v1", false), Err(BadUrl::Insecure(_))));
         assert!(matches!(check_base_url("http://127.0.0.1@evil.example/v1", false), Err(BadUrl::Shape(_))));
         assert!(matches!(check_base_url("ftp://x", false), Err(BadUrl::Shape(_))));
+    }
+
+    #[test]
+    fn a_pace_keeps_its_limit_in_every_minute() {
+        for limit in [2, 3, 10, 61, 500, 1_000_000] {
+            let limits = AccountLimits { requests_per_minute: Some(limit), tokens_per_minute: Some(limit) };
+            for Rate { per_minute, burst } in [limits.requests().unwrap(), limits.tokens().unwrap()] {
+                assert!(per_minute + burst <= limit && burst >= 1 && per_minute >= 1, "{limit}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | rate limits, in chunks | `rates` | `borrower`, and `cell` |
 //! | usage records | `reports::accept` | `reports::Outbox` |
 //! | changes | `feed` | `replica` |
+//! | how endpoints do | `health` | `health::coolings`; counting is the proxy's own |
 //! | whole states | `base` | `base`, `replica` |
 //!
 //! # What must always hold
@@ -36,6 +37,7 @@ pub mod base;
 pub mod borrower;
 pub mod cell;
 pub mod feed;
+pub mod health;
 pub mod lease;
 pub mod lender;
 pub mod rates;

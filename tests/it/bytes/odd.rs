@@ -9,7 +9,7 @@ pub struct Maker {
     made: usize,
 }
 
-const OWN: [&str; 6] = ["route", "tags", "trace", "preset", "providerOptions", "debug"];
+const OWN: [&str; 5] = ["route", "tags", "trace", "providerOptions", "debug"];
 const NUMBERS: [&str; 14] = [
     "0",
     "-0",

@@ -116,7 +116,7 @@ async fn own_fields_stay_here() {
     let house = House::lab().await;
     let org = house.org("1.00").await;
     let mut body = hello("lab/plain");
-    for field in ["route", "preset", "session_id"] {
+    for field in ["route", "session_id"] {
         body[field] = json!("x");
     }
     (body["priority"], body["timeout"]) = (json!("speed"), json!(30));

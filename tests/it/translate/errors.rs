@@ -15,11 +15,22 @@ async fn a_providers_error_is_told_in_the_callers_family() {
             assert!(wanted.contains(&failed.status), "{asked}: {failed:?}");
             assert!(!failed.message.is_empty());
             assert!(failed.header("x-request-id").starts_with("req_"));
-            if asked == 429 {
-                assert_eq!(failed.header("retry-after"), "7", "{failed:?}");
-            }
             assert_eq!(failed.header("anthropic-organization-id"), "", "the provider's account shows");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_says_when_to_come_back_whoever_tells_it() {
+    everywhere(async |pair: Pair| {
+        // The first client of a provider hears it from there, the others from the gateway, which asks no more.
+        let failed = pair.limited("!error 429 !wait").try_hear().await.expect_err("an error was asked for");
+        assert_eq!(failed.status, 429, "{failed:?}");
+        let (seconds, ms): (u64, u64) =
+            (failed.header("retry-after").parse().unwrap(), failed.header("retry-after-ms").parse().unwrap());
+        assert!((1..=7).contains(&seconds) && (1..=7_000).contains(&ms), "{failed:?}");
+        assert_eq!(failed.header("anthropic-organization-id"), "", "the provider's account shows");
     })
     .await;
 }

@@ -12,7 +12,7 @@ mod media;
 mod other;
 mod rounds;
 mod routes;
-mod speak;
+pub mod speak;
 mod speech;
 mod structured;
 mod talk;
@@ -69,6 +69,14 @@ impl Pair {
     /// A client that has said this, under the pair's tag.
     pub fn asking(&self, text: &str) -> Speaker {
         let mut speaker = self.speaker();
+        speaker.say(&self.tagged(text));
+        speaker
+    }
+
+    /// The same, said to a model whose account may be limited without harm to others.
+    pub fn limited(&self, text: &str) -> Speaker {
+        let model = self.model().replace("strict/", "limited/");
+        let mut speaker = Speaker::new(self.from, &self.house.client(0, ""), &self.org.key, &model, self.is_stream);
         speaker.say(&self.tagged(text));
         speaker
     }

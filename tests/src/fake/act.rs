@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::script::{Answer, Ending, Pace, Reply, Usage};
-use super::strict;
 use super::truth::{End, Served};
 use super::wire::{Wire, head};
+use super::{fault, strict};
 use crate::money::Tokens;
 
 /// The gateway's own headers would be noise in a test that compares; a real one's are there to be filtered.
@@ -18,7 +18,7 @@ const RATE_HEADERS: [(&str, &str); 2] =
 const HUGE_LINE_BYTES: usize = 24 << 20;
 
 /// Why a connection is over.
-enum Over {
+pub(super) enum Over {
     /// Closed as usual.
     Closed,
     /// To be reset.
@@ -45,8 +45,15 @@ pub(super) async fn connection(socket: tokio::net::TcpStream, shared: Arc<Shared
         }
         let wants_usage = asked.wants_usage();
         let served = shared.begin(asked);
-        let reply = shared.reply(&served.tag, &served.provider);
-        match play(&mut wire, &served, &reply, wants_usage).await {
+        let reply = shared.reply(&served);
+        let played = match reply {
+            Reply::Fault(family, fault) => {
+                let moves = fault.moves(family, &served);
+                fault::play(&mut wire, &served, moves, &shared.gate(&served.model)).await
+            }
+            reply => play(&mut wire, &served, &reply, wants_usage).await,
+        };
+        match played {
             Ok(None) => {}
             Ok(Some(Over::Closed)) => return,
             Ok(Some(Over::Reset)) => return wire.reset(),
@@ -65,7 +72,7 @@ async fn play(wire: &mut Wire, served: &Served, reply: &Reply, wants_usage: bool
             served.note(|produced| produced.end = End::Left);
             Ok(Some(Over::Closed))
         }
-        Reply::HangUp => {
+        Reply::HangUp | Reply::Fault(..) => {
             served.note(|produced| produced.end = End::Broken);
             Ok(Some(Over::Closed))
         }
@@ -140,7 +147,7 @@ fn left(served: &Served) -> io::Result<Option<Over>> {
 }
 
 /// False when the gateway hung up meanwhile.
-async fn wait(wire: &mut Wire, time: std::time::Duration) -> bool {
+pub(super) async fn wait(wire: &mut Wire, time: std::time::Duration) -> bool {
     if time.is_zero() {
         return true;
     }

@@ -2,9 +2,11 @@
 //! own truth log of what arrived, what it produced and what was relayed. Hand-written HTTP/1.1, so that it can break
 //! every rule; uses nothing of the product.
 //! `strict` beside it is the provider on good days only, which checks every request.
-//! A request chooses its script by a field `"fake":"<tag>"`, which a byte-stable gateway brings along.
+//! A request chooses its script by a field `"fake":"<tag>"`, which a byte-stable gateway brings along, or else by the
+//! provider's name of its model, which every gateway does.
 
 mod act;
+pub mod fault;
 mod script;
 pub mod strict;
 mod truth;
@@ -32,7 +34,10 @@ pub struct Fake {
 
 #[derive(Default)]
 pub(crate) struct Shared {
+    /// By tag, or by the provider's name of a model.
     scripts: Mutex<HashMap<String, Script>>,
+    /// What plays wait for, by the provider's name of a model.
+    gates: Mutex<HashMap<String, Gate>>,
     /// How often each script was asked at each provider.
     turns: Mutex<HashMap<(String, String), usize>>,
     served: Mutex<Vec<Arc<Served>>>,
@@ -115,6 +120,21 @@ impl Fake {
         tag
     }
 
+    /// Registers a script for whoever asks for the model that providers know by this name.
+    pub fn plays(&self, model: &str, script: impl Into<Script>) {
+        lock(&self.shared.scripts).insert(model.to_owned(), script.into());
+    }
+
+    /// What was asked of models with this name.
+    pub fn asked_for(&self, model: &str) -> Vec<Arc<Served>> {
+        self.served().into_iter().filter(|served| served.model == model).collect()
+    }
+
+    /// The client has seen what was sent for this model: plays that wait for that go on.
+    pub fn was_seen(&self, model: &str) {
+        self.shared.gate(model).let_through(1);
+    }
+
     /// Everything that was asked so far, in order of arrival.
     pub fn served(&self) -> Vec<Arc<Served>> {
         lock(&self.shared.served).clone()
@@ -147,13 +167,18 @@ impl Drop for Fake {
 }
 
 impl Shared {
-    fn reply(&self, tag: &str, provider: &str) -> Reply {
+    fn reply(&self, served: &Served) -> Reply {
         let scripts = lock(&self.scripts);
-        let Some(script) = scripts.get(tag) else { return Reply::from(Answer::default()) };
+        let name = if scripts.contains_key(&served.tag) { &served.tag } else { &served.model };
+        let Some(script) = scripts.get(name) else { return Reply::from(Answer::default()) };
         let mut turns = lock(&self.turns);
-        let turn = turns.entry((tag.to_owned(), provider.to_owned())).or_default();
+        let turn = turns.entry((name.clone(), served.provider.clone())).or_default();
         *turn += 1;
-        script.reply(provider, *turn - 1)
+        script.reply(&served.provider, *turn - 1)
+    }
+
+    fn gate(&self, model: &str) -> Gate {
+        lock(&self.gates).entry(model.to_owned()).or_default().clone()
     }
 
     fn begin(&self, asked: wire::Asked) -> Arc<Served> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::fault::Fault;
+use super::strict::Family;
 use crate::money::Tokens;
 
 /// What one tag means, provider by provider and turn by turn.
@@ -59,6 +61,14 @@ pub enum Reply {
     HangUp,
     /// Resets the connection without an answer.
     Reset,
+    /// A bad day of a provider that speaks this family.
+    Fault(Family, Fault),
+}
+
+impl From<(Family, Fault)> for Reply {
+    fn from((family, fault): (Family, Fault)) -> Reply {
+        Reply::Fault(family, fault)
+    }
 }
 
 impl From<Answer> for Reply {
@@ -90,10 +100,14 @@ impl Reply {
 
     /// 429 with `Retry-After`, or without.
     pub fn too_many(retry_after: Option<u32>) -> Reply {
-        let wait = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
-        match Reply::status(429) {
+        Reply::status(429).with(retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string())))
+    }
+
+    /// The same bytes with these headers.
+    pub fn with(self, headers: impl IntoIterator<Item = (String, String)>) -> Reply {
+        match self {
             Reply::Bytes { status, content_type, body, piece, .. } => {
-                Reply::Bytes { status, content_type, headers: wait.into_iter().collect(), body, piece }
+                Reply::Bytes { status, content_type, headers: headers.into_iter().collect(), body, piece }
             }
             other => other,
         }

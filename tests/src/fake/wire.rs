@@ -36,6 +36,16 @@ impl Asked {
         serde_json::from_slice(self.member(name)).unwrap_or_default()
     }
 
+    /// The model, wherever the family says it.
+    pub fn model(&self) -> String {
+        let in_path = self.path.split_once("/models/").and_then(|(_, rest)| rest.split_once(':'));
+        in_path.map_or_else(|| self.text("model"), |(model, _)| model.to_owned())
+    }
+
+    pub fn is_stream(&self) -> bool {
+        self.member("stream") == b"true" || self.path.contains(":streamGenerateContent")
+    }
+
     pub fn wants_usage(&self) -> bool {
         let options = self.member("stream_options");
         if !options.starts_with(b"{") {

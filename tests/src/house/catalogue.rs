@@ -30,9 +30,9 @@ const fn flat(price: &'static str) -> Prices {
 }
 
 /// Providers `p000` … with a model each, so that a test that breaks its provider disturbs nobody.
-pub const SOLOS: usize = 120;
+pub const SOLOS: usize = 160;
 /// Pairs of providers `a000`, `b000` … with one model on both.
-pub const PAIRS: usize = 24;
+pub const PAIRS: usize = 32;
 
 /// An apply file in the making.
 #[derive(Default)]
@@ -93,10 +93,14 @@ impl Catalogue {
 pub fn lab(fake: &Fake) -> Catalogue {
     let mut lab = Catalogue::default()
         .provider("plain", &fake.url("plain"))
+        .provider("account", &fake.url("account"))
         .open_provider("refused", &fake.refused_url())
         .open_provider("black-hole", &fake.black_hole_url())
         .model("lab/plain", &[("plain", ODD)])
         .model("lab/dear", &[("plain", DEAR)])
+        .model("lab/account-one", &[("account", ODD)])
+        .model("lab/account-two", &[("account", ODD)])
+        .model("lab/account-three", &[("account", ODD)])
         .model("lab/refused", &[("refused", ODD)])
         .model("lab/black-hole", &[("black-hole", ODD)]);
     for (id, policy, price) in ROUTED {

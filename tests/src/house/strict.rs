@@ -90,7 +90,7 @@ const fn row(
 const ALL: &str = r#""text", "image", "file", "audio", "video""#;
 const TEXT: &str = r#""text""#;
 
-const MODELS: [Row; 12] = [
+const MODELS: [Row; 16] = [
     row("strict/openai-chat", "strict-chat", "strict-chat-1", "openai-chat", [ALL, TEXT]),
     row("strict/openai-responses", "strict-responses", "strict-responses-1", "openai-responses", [ALL, TEXT]),
     row("strict/anthropic", "strict-anthropic", "claude-strict-1", "anthropic", [ALL, TEXT]),
@@ -103,6 +103,11 @@ const MODELS: [Row; 12] = [
     row("strict/moderate", "strict-moderate", "strict-moderate-1", "openai-moderations", [TEXT, TEXT]),
     row("strict/rerank", "strict-rerank", "strict-rerank-1", "rerank", [TEXT, TEXT]),
     row("strict/complete", "strict-complete", "strict-complete-1", "openai-completions", [TEXT, TEXT]),
+    // Accounts of their own for those who have them limited.
+    row("limited/openai-chat", "limited-chat", "strict-chat-1", "openai-chat", [TEXT, TEXT]),
+    row("limited/openai-responses", "limited-responses", "strict-responses-1", "openai-responses", [TEXT, TEXT]),
+    row("limited/anthropic", "limited-anthropic", "claude-strict-1", "anthropic", [TEXT, TEXT]),
+    row("limited/gemini", "limited-gemini", "gemini-strict-3", "gemini", [TEXT, TEXT]),
 ];
 
 /// The providers and the models.

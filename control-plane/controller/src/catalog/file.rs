@@ -13,6 +13,8 @@ use proto::admin;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::parse::limit;
+
 /// A mistake in an apply file, ready to be shown.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}{place}: {what}", place = Place(*.line, *.column))]
@@ -57,6 +59,7 @@ struct ProviderRow {
     regions: Vec<String>,
     #[serde(default)]
     data_policy: DataPolicyRow,
+    limits: Option<Spanned<LimitsRow>>,
     #[serde(default)]
     insecure: bool,
 }
@@ -67,6 +70,14 @@ struct DataPolicyRow {
     training: Option<bool>,
     retention_days: Option<u32>,
     zdr: Option<bool>,
+}
+
+/// What the account may be asked for in any minute, by the whole fleet.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsRow {
+    requests_per_minute: Option<u64>,
+    tokens_per_minute: Option<u64>,
 }
 
 /// Where a credential is found. The value form is for tests and private files.
@@ -223,6 +234,11 @@ fn check_provider(row: &ProviderRow) -> Result<(), (std::ops::Range<usize>, Stri
     if let Some(auth) = &row.auth {
         AuthScheme::parse(auth.get_ref()).map_err(|error| (auth.span(), error.to_string()))?;
     }
+    if let Some(limits) = &row.limits {
+        let LimitsRow { requests_per_minute, tokens_per_minute } = limits.get_ref();
+        let checked = limit("requests_per_minute", *requests_per_minute);
+        checked.and(limit("tokens_per_minute", *tokens_per_minute)).map_err(|what| (limits.span(), what))?;
+    }
     if let Some(source) = &row.credential {
         let Credential { env, file, value } = source.get_ref();
         if [env, file, value].into_iter().flatten().count() != 1 {
@@ -291,6 +307,7 @@ fn find_credential(
 }
 
 fn provider_message(row: ProviderRow, credential: Option<String>) -> admin::ApplyProvider {
+    let limits = row.limits.map(Spanned::into_inner).unwrap_or_default();
     admin::ApplyProvider {
         name: row.name.unwrap_or_else(|| row.id.0.clone()),
         id: row.id.0,
@@ -303,6 +320,8 @@ fn provider_message(row: ProviderRow, credential: Option<String>) -> admin::Appl
         retention_days: row.data_policy.retention_days,
         zdr: row.data_policy.zdr,
         insecure: row.insecure,
+        requests_per_minute: limits.requests_per_minute,
+        tokens_per_minute: limits.tokens_per_minute,
     }
 }
 

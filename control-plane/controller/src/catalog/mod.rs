@@ -243,6 +243,8 @@ async fn put_org(app: &App, edit: &mut Edit, scope: OrgScope, wished: &WishedOrg
         plan: PlanId::standard(),
         frozen: false,
         created_at: app.now(),
+        routing: None,
+        names: None,
     };
     store::orgs::insert(edit, &org).await?;
     done.note(what, Written::Created);

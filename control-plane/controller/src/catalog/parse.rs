@@ -4,7 +4,7 @@ use domain::catalog::{DialectId, Endpoint, Model, PriceList};
 use domain::faults::Fault;
 use domain::ids::{EndpointId, ModelId, ProviderId};
 use domain::money::Money;
-use domain::providers::{AuthScheme, DataPolicy, Provider, check_base_url};
+use domain::providers::{AccountLimits, AuthScheme, DataPolicy, Provider, check_base_url};
 use domain::time::Timestamp;
 use proto::admin;
 use runtime::Secret;
@@ -66,11 +66,23 @@ fn provider(message: admin::ApplyProvider) -> Result<(Provider, Option<Secret>),
             retention_days: message.retention_days,
             zdr: message.zdr,
         },
+        limits: AccountLimits {
+            requests_per_minute: limit("requests_per_minute", message.requests_per_minute).map_err(wrong)?,
+            tokens_per_minute: limit("tokens_per_minute", message.tokens_per_minute).map_err(wrong)?,
+        },
         insecure: message.insecure,
         enabled: true,
     };
     let credential = message.credential.filter(|text| !text.is_empty()).map(Secret::from);
     Ok((row, credential))
+}
+
+/// A limit that can be kept in every window of a minute; the database counts as far as an `i64`.
+pub fn limit(name: &str, per_minute: Option<u64>) -> Result<Option<u64>, String> {
+    match per_minute {
+        Some(units) if units < 2 || i64::try_from(units).is_err() => Err(format!("{name} must be 2 or more")),
+        known => Ok(known),
+    }
 }
 
 fn model(message: &admin::Model, now: Timestamp) -> Result<Model, Fault> {

@@ -1,4 +1,5 @@
-//! What the lender keeps in memory: rate pools (their one owner is this controller), and which pools somebody was refused.
+//! What the lender keeps in memory: rate pools of keys and of accounts at providers (their one owner is this controller),
+//! and which pools somebody was refused.
 //! Losing it costs a second of rate grants and no money.
 
 use std::collections::{BTreeSet, HashMap};
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use domain::ids::KeyId;
 use domain::limits::Rate;
-use domain::pools::PoolId;
+use domain::pools::{AccountTag, PoolId};
+use domain::providers::AccountLimits;
 use link::lease::{Ask, Grant, Verdict};
 use link::lender::Asker;
 use link::rates::RatePools;
@@ -27,9 +29,17 @@ struct Limits {
     read_at: Duration,
 }
 
+/// What every account at a provider may be asked for.
+#[derive(Default)]
+struct Accounts {
+    limits: HashMap<AccountTag, AccountLimits>,
+    read_at: Option<Duration>,
+}
+
 #[derive(Default)]
 struct Memory {
     limits: HashMap<KeyId, Limits>,
+    accounts: Accounts,
     /// Pools that some proxy was refused, to be told when something comes back.
     refused: BTreeSet<PoolId>,
 }
@@ -65,6 +75,8 @@ impl Rates {
         let rate = match ask.pool {
             PoolId::Requests(key) => self.limits(app, key).await?.requests,
             PoolId::Tokens(key) => self.limits(app, key).await?.tokens,
+            PoolId::AccountRequests(tag) => self.account(app, tag).await?.requests(),
+            PoolId::AccountTokens(tag) => self.account(app, tag).await?.tokens(),
             PoolId::Credits(_) | PoolId::Budget(..) => None,
         };
         let now = ms(app.clock.monotonic());
@@ -98,6 +110,23 @@ impl Rates {
         }
         memory.limits.insert(key, limits);
         Ok(limits)
+    }
+
+    /// The limits of the account at a provider; of a provider that is gone or disabled, none.
+    async fn account(&self, app: &App, tag: AccountTag) -> Result<AccountLimits> {
+        let now = app.clock.monotonic();
+        {
+            let known = &open(&self.memory).accounts;
+            if known.read_at.is_some_and(|read_at| now - read_at < LIMITS_LIVE) {
+                return Ok(known.limits.get(&tag).copied().unwrap_or_default());
+            }
+        }
+        let providers = store::providers::list(&app.store).await?;
+        let enabled = providers.iter().filter(|stored| stored.enabled);
+        let limits: HashMap<_, _> = enabled.map(|stored| (AccountTag::of(&stored.id), stored.limits)).collect();
+        let found = limits.get(&tag).copied().unwrap_or_default();
+        open(&self.memory).accounts = Accounts { limits, read_at: Some(now) };
+        Ok(found)
     }
 
     /// Forgets a key's limits: they changed.

@@ -2,6 +2,8 @@
 
 pub mod rpc;
 
+use std::sync::Arc;
+
 use domain::audit::Actor;
 use domain::faults::Fault;
 use domain::ids::{KeyId, OrgId, OrgScope, Revision};
@@ -9,6 +11,7 @@ use domain::keys::{Key, KeyKind, KeyText, Policy, generate};
 use domain::limits::{Budget, Rate, Reset};
 use domain::money::Money;
 use domain::pools::PoolId;
+use domain::routing::Rules;
 use domain::time::Timestamp;
 use proto::admin::Limits;
 
@@ -65,6 +68,7 @@ pub struct Change<'a> {
     pub disabled: Option<bool>,
     pub policy: Option<Policy>,
     pub expires_at: Option<Option<Timestamp>>,
+    pub routing: Option<Option<Arc<Rules>>>,
 }
 
 /// Changes a key.
@@ -81,7 +85,8 @@ pub async fn update(
         key.name = parse_name("name", name)?;
     }
     key.disabled = change.disabled.unwrap_or(key.disabled);
-    key.policy = change.policy.unwrap_or(key.policy);
+    let routing = change.routing.unwrap_or_else(|| key.policy.routing.clone());
+    key.policy = Policy { routing, ..change.policy.unwrap_or(key.policy) };
     key.expires_at = change.expires_at.unwrap_or(key.expires_at);
     store::keys::update(&mut edit, scope, &key).await?;
     let revision = edit.commit().await?;
@@ -119,13 +124,14 @@ pub fn hint(text: &str) -> String {
     parsed.map_or_else(String::new, |key| key.public_part().to_owned())
 }
 
-/// Reads limits as people give them.
+/// Reads limits as people give them; rules of routing are none of them.
 pub fn parse_limits(limits: &Limits) -> Result<Policy, Fault> {
     Ok(Policy {
         budget: parse_budget(limits)?,
         requests: parse_rate("rpm", limits.rpm)?,
         tokens: parse_rate("tpm", limits.tpm)?,
         allow_models: parse_patterns(&limits.allow_models)?,
+        routing: None,
         unknown_restrictions: 0,
     })
 }

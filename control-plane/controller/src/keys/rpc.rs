@@ -13,6 +13,7 @@ use crate::access::admit;
 use crate::app::App;
 use crate::error::Error;
 use crate::orgs::parse_id;
+use crate::routing::{joined, oddities, parse_rules};
 
 /// The service.
 pub struct Rpc(pub Arc<App>);
@@ -26,10 +27,23 @@ impl KeysService for Rpc {
         let (caller, scope) = admit(&self.0, request.metadata(), Action::CreateKey).await?;
         let wanted = request.into_inner();
         let org = parse_id("org", &wanted.org).map_err(Error::from)?;
-        let policy = parse_limits(&wanted.limits.unwrap_or_default()).map_err(Error::from)?;
+        let limits = parse_limits(&wanted.limits.unwrap_or_default()).map_err(Error::from)?;
+        let policy = Policy { routing: parse_rules(&wanted.routing).map_err(Error::from)?, ..limits };
         let expires_at = parse_expiry(&wanted.expires_at, self.0.now()).map_err(Error::from)?;
         let made = super::create(&self.0, caller.actor(), scope, org, &wanted.name, policy, expires_at).await?;
-        Ok(Response::new(shown_once(&self.0, made).await))
+        let odd = oddities(&self.0, made.key.policy.routing.as_ref()).await?;
+        let mut answer = shown_once(&self.0, made).await;
+        if let Some(key) = &mut answer.key {
+            key.note = joined(std::mem::take(&mut key.note), odd);
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn get_key(&self, request: Request<admin::GetKeyRequest>) -> Result<Response<admin::Key>, Status> {
+        let (_, scope) = admit(&self.0, request.metadata(), Action::ListKeys).await?;
+        let id = parse_id("id", &request.get_ref().id).map_err(Error::from)?;
+        let key = store::keys::load(&self.0.store, scope, id).await.map_err(Error::from)?;
+        Ok(Response::new(message(&key)))
     }
 
     async fn list_keys(
@@ -55,9 +69,13 @@ impl KeysService for Rpc {
         let policy = wanted.limits.as_ref().map(parse_limits).transpose().map_err(Error::from)?;
         let expiry = wanted.expires_at.as_deref().map(|text| parse_expiry(text, self.0.now()));
         let expires_at = expiry.transpose().map_err(Error::from)?;
-        let change = Change { name: wanted.name.as_deref(), disabled: wanted.disabled, policy, expires_at };
+        let routing = wanted.routing.as_deref().map(parse_rules).transpose().map_err(Error::from)?;
+        let has_new_rules = routing.is_some();
+        let change = Change { name: wanted.name.as_deref(), disabled: wanted.disabled, policy, expires_at, routing };
         let (key, revision) = super::update(&self.0, caller.actor(), scope, id, change).await?;
-        Ok(Response::new(written(&self.0, &key, revision).await))
+        let odd = if has_new_rules { oddities(&self.0, key.policy.routing.as_ref()).await? } else { String::new() };
+        let key = written(&self.0, &key, revision).await;
+        Ok(Response::new(admin::Key { note: joined(key.note, odd), ..key }))
     }
 
     async fn revoke_key(
@@ -103,6 +121,7 @@ fn message(key: &Key) -> admin::Key {
         created_at: key.created_at.to_string(),
         revision: 0,
         note: String::new(),
+        routing: proto::convert::write_rules(key.policy.routing.as_ref()),
     }
 }
 

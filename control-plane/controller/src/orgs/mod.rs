@@ -2,10 +2,13 @@
 
 pub mod rpc;
 
+use std::sync::Arc;
+
 use domain::audit::Actor;
 use domain::faults::{Fault, FaultCode};
 use domain::ids::{OrgId, OrgScope, PlanId, Revision};
 use domain::orgs::{BillingMode, Org};
+use domain::routing::Rules;
 
 use crate::app::App;
 use crate::error::Result;
@@ -25,6 +28,8 @@ pub async fn create(app: &App, actor: Actor, name: &str, slug: &str) -> Result<(
         plan: PlanId::standard(),
         frozen: false,
         created_at: app.now(),
+        routing: None,
+        names: None,
     };
     let mut edit = app.store.edit(actor, app.now()).await?;
     store::orgs::insert(&mut edit, &org).await?;
@@ -32,21 +37,31 @@ pub async fn create(app: &App, actor: Actor, name: &str, slug: &str) -> Result<(
     Ok((org, revision))
 }
 
-/// Renames, freezes or thaws.
+/// What an update may change; none leaves a thing as it is.
+#[derive(Default)]
+pub struct Change<'a> {
+    pub name: Option<&'a str>,
+    pub frozen: Option<bool>,
+    pub plan: Option<PlanId>,
+    pub routing: Option<Option<Arc<Rules>>>,
+}
+
+/// Renames, freezes, thaws, gives another plan, or replaces the rules of routing.
 pub async fn update(
     app: &App,
     actor: Actor,
     scope: OrgScope,
     id: OrgId,
-    name: Option<&str>,
-    frozen: Option<bool>,
+    change: Change<'_>,
 ) -> Result<(Org, Revision)> {
     let mut edit = app.store.edit(actor, app.now()).await?;
     let mut org = store::orgs::load(&mut edit, scope, id).await?;
-    if let Some(name) = name {
+    if let Some(name) = change.name {
         org.name = parse_name("name", name)?;
     }
-    org.frozen = frozen.unwrap_or(org.frozen);
+    org.frozen = change.frozen.unwrap_or(org.frozen);
+    org.plan = change.plan.unwrap_or(org.plan);
+    org.routing = change.routing.unwrap_or(org.routing);
     store::orgs::update(&mut edit, scope, &org).await?;
     let revision = edit.commit().await?;
     Ok((org, revision))

@@ -8,10 +8,11 @@ use domain::orgs::Org;
 use proto::admin::{self, orgs_service_server::OrgsService};
 use tonic::{Request, Response, Status};
 
-use super::parse_id;
+use super::{Change, parse_id};
 use crate::access::admit;
 use crate::app::App;
 use crate::error::Error;
+use crate::routing::{joined, oddities, parse_rules};
 
 /// The service.
 pub struct Rpc(pub Arc<App>);
@@ -46,13 +47,22 @@ impl OrgsService for Rpc {
     }
 
     async fn update_org(&self, request: Request<admin::UpdateOrgRequest>) -> Result<Response<admin::Org>, Status> {
-        let action = if request.get_ref().frozen.is_some() { Action::FreezeOrg } else { Action::UpdateOrg };
+        let action = match request.get_ref() {
+            admin::UpdateOrgRequest { frozen: Some(_), .. } => Action::FreezeOrg,
+            admin::UpdateOrgRequest { plan: Some(_), .. } => Action::SetOrgPlan,
+            _ => Action::UpdateOrg,
+        };
         let (caller, scope) = admit(&self.0, request.metadata(), action).await?;
         let wanted = request.get_ref();
         let id = parse_id("id", &wanted.id).map_err(Error::from)?;
-        let (org, revision) =
-            super::update(&self.0, caller.actor(), scope, id, wanted.name.as_deref(), wanted.frozen).await?;
-        Ok(Response::new(written(&self.0, &org, revision).await))
+        let routing = wanted.routing.as_deref().map(parse_rules).transpose().map_err(Error::from)?;
+        let has_new_rules = routing.is_some();
+        let plan = wanted.plan.as_deref().map(|plan| parse_id("plan", plan)).transpose().map_err(Error::from)?;
+        let change = Change { name: wanted.name.as_deref(), frozen: wanted.frozen, plan, routing };
+        let (org, revision) = super::update(&self.0, caller.actor(), scope, id, change).await?;
+        let odd = if has_new_rules { oddities(&self.0, org.routing.as_ref()).await? } else { String::new() };
+        let org = written(&self.0, &org, revision).await;
+        Ok(Response::new(admin::Org { note: joined(org.note, odd), ..org }))
     }
 }
 
@@ -71,5 +81,6 @@ fn message(org: &Org) -> admin::Org {
         created_at: org.created_at.to_string(),
         revision: 0,
         note: String::new(),
+        routing: proto::convert::write_rules(org.routing.as_ref()),
     }
 }

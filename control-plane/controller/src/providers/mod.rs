@@ -1,6 +1,7 @@
 //! What may happen to providers: switching, credentials, and a test call that says what came back.
 
 pub mod rpc;
+mod status;
 
 use std::time::{Duration, Instant};
 

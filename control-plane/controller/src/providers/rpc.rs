@@ -28,6 +28,15 @@ impl ProvidersService for Rpc {
         }))
     }
 
+    async fn get_provider_status(
+        &self,
+        request: Request<admin::GetProviderStatusRequest>,
+    ) -> Result<Response<admin::GetProviderStatusResponse>, Status> {
+        admit(&self.0, request.metadata(), Action::ReadFleet).await?;
+        let endpoints = super::status::list(&self.0, &request.get_ref().provider).await?;
+        Ok(Response::new(admin::GetProviderStatusResponse { endpoints }))
+    }
+
     async fn set_provider_enabled(
         &self,
         request: Request<admin::SetProviderEnabledRequest>,
@@ -67,5 +76,7 @@ fn message(provider: &Provider) -> admin::Provider {
         enabled: provider.enabled,
         revision: 0,
         note: String::new(),
+        requests_per_minute: provider.limits.requests_per_minute,
+        tokens_per_minute: provider.limits.tokens_per_minute,
     }
 }

@@ -10,6 +10,7 @@ use domain::pools::PoolId;
 use domain::snapshot::{Kind, Refusal};
 use domain::time::Timestamp;
 use link::feed::{Feed, Frame};
+use proto::sync as wire;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -17,6 +18,7 @@ use tonic::Status;
 use super::flights::{Flights, Landed};
 use super::publisher::Published;
 use super::rows::Name;
+use crate::health::News;
 
 /// Most pools with news that wait for one proxy. One that falls behind further is made to connect again, which makes
 /// it forget all refusals anyway.
@@ -74,6 +76,10 @@ struct State {
     flights: Flights,
     recalls: BTreeMap<PoolId, i64>,
     events: BTreeSet<PoolId>,
+    advice: News,
+    /// How often the proxy told what it met, and its last window.
+    told: u64,
+    window: wire::Observations,
     end: Option<End>,
 }
 
@@ -91,6 +97,7 @@ pub struct Taken {
     pub frames: Vec<Frame>,
     pub recalls: Vec<(PoolId, i64)>,
     pub events: Vec<PoolId>,
+    pub advice: News,
 }
 
 impl Connection {
@@ -107,6 +114,9 @@ impl Connection {
             flights,
             recalls: BTreeMap::new(),
             events: BTreeSet::new(),
+            advice: News::default(),
+            told: 0,
+            window: wire::Observations::default(),
             end: None,
         };
         Connection { proxy, epoch, from, state: Mutex::new(state), wake: Notify::new(), over: CancellationToken::new() }
@@ -156,6 +166,23 @@ impl Connection {
         self.wake.notify_one();
     }
 
+    /// Numbers what the proxy tells, and gives all that it told last: its window, and what cools.
+    pub fn observed(&self, observed: wire::Observations) -> (u64, wire::Observations) {
+        let mut state = self.lock();
+        state.told += 1;
+        match observed.window {
+            0 => state.window.coolings = observed.coolings,
+            _ => state.window = observed,
+        }
+        (state.told, state.window.clone())
+    }
+
+    /// There is advice for it.
+    pub fn advise(&self, news: News) {
+        self.lock().advice.add(news);
+        self.wake.notify_one();
+    }
+
     /// Ends the stream.
     pub fn end(&self, end: End) {
         self.lock().end.get_or_insert(end);
@@ -190,6 +217,7 @@ impl Connection {
             frames,
             recalls: std::mem::take(&mut state.recalls).into_iter().collect(),
             events: std::mem::take(&mut state.events).into_iter().collect(),
+            advice: std::mem::take(&mut state.advice),
         }
     }
 

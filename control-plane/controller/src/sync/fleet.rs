@@ -19,6 +19,7 @@ use super::publisher::Published;
 use super::rows::Rows;
 use crate::app::App;
 use crate::error::Result;
+use crate::health::News;
 
 /// Most streams at a time.
 const MOST_STREAMS: usize = 4_096;
@@ -42,6 +43,8 @@ pub struct Fleet {
     pub(super) rows: Rows,
     /// Rows of proxies are to be written or removed.
     pub(super) unwritten: Notify,
+    /// Proxies of other controllers told something that cannot wait.
+    pub observed: Notify,
     elsewhere: OnceLock<Elsewhere>,
 }
 
@@ -86,6 +89,7 @@ impl Default for Fleet {
             bases: Arc::new(Semaphore::new(MOST_BASES)),
             rows: Rows::default(),
             unwritten: Notify::new(),
+            observed: Notify::new(),
             elsewhere: OnceLock::new(),
         }
     }
@@ -136,6 +140,11 @@ impl Fleet {
         if !pools.is_empty() {
             self.connections().iter().for_each(|connection| connection.pool_event(pools));
         }
+    }
+
+    /// There is advice for every proxy of this controller.
+    pub fn advise(&self, news: News) {
+        self.connections().iter().for_each(|connection| connection.advise(news));
     }
 
     /// Waits until every connected proxy has applied `revision`, at most for `wait`; gives the names of those that have

@@ -21,7 +21,9 @@ mod rows;
 mod secrets;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+pub use connection::Connection;
 
 use std::sync::Arc;
 

@@ -177,6 +177,7 @@ impl Publisher {
         for nudge in nudges {
             match nudge {
                 Nudge::Settings => {}
+                Nudge::Observations => self.app.fleet.observed.notify_one(),
                 Nudge::Credits(org) => pools.push(PoolId::Credits(org)),
                 Nudge::Recall(proxy) => self.recalls.look_at([proxy]),
                 // Lost events of pools heal by themselves: no refusal stands for longer than a few seconds.

@@ -21,6 +21,7 @@ use super::connection::{Connection, End, Heard, part_nonce};
 use super::publisher::{now_ms, recall};
 use super::{busy, hello};
 use crate::app::App;
+use crate::health::{self, News};
 
 /// How often a proxy hears that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -123,6 +124,7 @@ impl Talk {
             tracing::warn!(%proxy, error, "recalls cannot be read now");
             return Err(busy("the database is busy or away: try again", AGAIN_MS));
         }
+        self.connection.advise(News::ALL);
         let mut beat = heartbeat();
         let (outbound, connection) = (self.outbound.clone(), self.connection.clone());
         loop {
@@ -139,7 +141,7 @@ impl Talk {
                     self.sent_at = now_ms(&self.app);
                 }
                 heard = inbound.message() => match heard {
-                    Ok(Some(message)) => self.heard(message)?,
+                    Ok(Some(message)) => self.heard(message).await?,
                     // A proxy that goes away without a word is one that left.
                     Ok(None) | Err(_) => return Ok(()),
                 },
@@ -176,6 +178,8 @@ impl Talk {
         let events =
             taken.events.chunks(MOST_POOLS).map(|pools| watch_response::Message::PoolEvent(write_pool_event(pools)));
         self.first.extend(recalls.chain(events).map(message));
+        let advice = self.app.health.advice(taken.advice, now).into_iter();
+        self.first.extend(advice.map(|advice| message(watch_response::Message::Advice(advice))));
         Ok(())
     }
 
@@ -232,9 +236,13 @@ impl Talk {
         Ok(())
     }
 
-    fn heard(&mut self, request: wire::WatchRequest) -> Result<(), Status> {
+    async fn heard(&mut self, request: wire::WatchRequest) -> Result<(), Status> {
         let ack = match request.message {
             Some(watch_request::Message::Ack(ack)) => ack,
+            Some(watch_request::Message::Observations(observed)) => {
+                health::heard(&self.app, &self.connection, observed).await;
+                return Ok(());
+            }
             Some(watch_request::Message::Hello(_)) => return Err(Status::invalid_argument("a second hello")),
             // A message of a later contract.
             None => return Ok(()),

@@ -27,6 +27,19 @@ impl UsageService for Rpc {
         let records = store::usage::list(&self.0.store, scope, &query).await.map_err(Error::from)?;
         Ok(Response::new(admin::ListUsageResponse { records: records.iter().map(message).collect() }))
     }
+
+    async fn get_usage(
+        &self,
+        request: Request<admin::GetUsageRequest>,
+    ) -> Result<Response<admin::UsageRecord>, Status> {
+        let (_, scope) = admit(&self.0, request.metadata(), Action::ReadUsage).await?;
+        let wanted = request.into_inner();
+        let org = parse_id("org", &wanted.org).map_err(Error::from)?;
+        store::orgs::load(&self.0.store, scope, org).await.map_err(Error::from)?;
+        let found = store::usage::find(&self.0.store, scope, org, &wanted.id).await.map_err(Error::from)?;
+        let booked = found.ok_or(Error::Store(store::Error::NotFound { what: "usage record" }))?;
+        Ok(Response::new(message(&booked)))
+    }
 }
 
 fn query(wanted: &admin::ListUsageRequest) -> Result<store::usage::Query, Error> {
@@ -83,5 +96,25 @@ fn message(booked: &store::usage::Booked) -> admin::UsageRecord {
         price_version: booked.price_version,
         proxy: booked.proxy.to_string(),
         written_off: booked.written_off.to_string(),
+        routing: booked.trail.is_known().then(|| routing(booked)),
+    }
+}
+
+fn routing(booked: &store::usage::Booked) -> admin::Routing {
+    let attempts = booked.attempts().map(|attempt| admin::Attempt {
+        endpoint: attempt.endpoint.to_string(),
+        provider: attempt.endpoint.provider().to_owned(),
+        model: attempt.endpoint.model().to_owned(),
+        status: u32::from(attempt.status),
+        code: attempt.code.to_owned(),
+        trigger: attempt.trigger.to_owned(),
+        latency_ms: attempt.ms,
+    });
+    admin::Routing {
+        strategy: booked.trail.strategy().to_owned(),
+        candidates: booked.trail.candidates,
+        passed_over: booked.trail.passed_over,
+        region: booked.trail.region.clone(),
+        attempts: attempts.collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use domain::ids::{
     BootEpoch, EndpointId, EntryId, KeyId, ModelId, OrgId, PlanId, ProviderId, ProxyId, RequestId, Revision, TokenId,
@@ -11,6 +12,7 @@ use domain::limits::Period;
 use domain::money::{Money, Price};
 use domain::pools::PoolId;
 use domain::time::Timestamp;
+use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -89,6 +91,15 @@ impl Cells<'_> {
             return Ok(None);
         }
         self.word(parse).map(Some)
+    }
+
+    /// The next value, something as JSON, which may be NULL.
+    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<Option<Arc<T>>> {
+        let text = self.row.text(self.at)?;
+        self.at += 1;
+        let value = text.map(serde_json::from_str::<T>).transpose();
+        let value = value.map_err(|why| Error::Corrupt { what: format!("column {}: {why}", self.at) })?;
+        Ok(value.map(Arc::new))
     }
 
     /// The next value, a JSON list of words.

@@ -251,7 +251,7 @@ impl Posting {
         let owner = |id: &PoolId| match id {
             PoolId::Credits(org) => Some(*org),
             PoolId::Budget(key, _) => keys.get(key).map(|key| key.org),
-            PoolId::Requests(_) | PoolId::Tokens(_) => None,
+            PoolId::Requests(_) | PoolId::Tokens(_) | PoolId::AccountRequests(_) | PoolId::AccountTokens(_) => None,
         };
         let owners: BTreeMap<PoolId, OrgId> = wanted.iter().filter_map(|id| owner(id).map(|org| (*id, org))).collect();
         let orgs: BTreeSet<OrgId> = owners.values().copied().collect();

@@ -9,13 +9,14 @@ use domain::{
     faults::{Fault, FaultCode},
     money::Money,
     pricing,
+    routing::price_key,
     usage::TokenUsage,
 };
 use link::cell::Denied;
 
 use super::{Refusal, Visit, arrival::Arrival, plan::Plan, settle::Ticket};
 use crate::{
-    offers::{Lane, price_key},
+    offers::Lane,
     purse::{Holds, Pool, Purse},
 };
 

@@ -10,7 +10,12 @@ use codec::{
     AnswerEdits, Carry, Framing, Names, Receipt, RequestEdits, Routed, Segments, Settled, StreamEnd, StreamPass, Tap,
     UpstreamError, Whole, dialect::tasks::Opaque,
 };
-use domain::{catalog::PriceList, pricing, usage::TokenUsage};
+use domain::{
+    catalog::PriceList,
+    faults::{Fault, FaultCode},
+    pricing,
+    usage::TokenUsage,
+};
 use http::{
     HeaderMap, HeaderValue, Method, Response,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
@@ -32,6 +37,7 @@ use super::{
 };
 use crate::{
     alarm::{Alarm, Tick, TimeUp},
+    fair::{self, Crowded, Need, Pass},
     offers::Lane,
     telemetry::AttemptResult,
     upstream::{self, Reply, ReplyBody, auth::Outgoing},
@@ -89,6 +95,8 @@ pub(crate) struct Attempts {
     /// Of the present attempt: what binds sealed state, and tools' names that were changed.
     carry: Carry,
     names: Names,
+    /// When its answer says that it wants to be asked again.
+    asked: Option<Duration>,
 }
 
 /// Gets an answer, or says why there is none.
@@ -111,6 +119,7 @@ pub(crate) async fn attempt(
         misses: Vec::new(),
         carry: Carry::default(),
         names: Names::default(),
+        asked: None,
     };
     // In a place of its own, since a stream may go on in the body of its answer.
     let mut run = visit.worker.runs.start(attempts);
@@ -138,7 +147,7 @@ impl Attempts {
         let (mut place, mut repeats) = (0, 0);
         loop {
             let Some(lane) = self.plan.lanes.get(place).cloned() else { return Err(self.give_up()) };
-            let miss = match self.try_once(&lane).await {
+            let miss = match self.try_once(&lane, place + 1 < self.plan.lanes.len()).await {
                 Ok(got) => return Ok(self.answer(lane, got)),
                 Err(miss) => miss,
             };
@@ -146,6 +155,7 @@ impl Attempts {
             let next = self.next(&lane, place, repeats, &miss, verdict);
             self.visit.missed(&lane, &miss);
             self.misses.push(*miss);
+            self.ticket.passes(None);
             match next {
                 Next::Lane(next) => place = next,
                 Next::Again(wait) => {
@@ -167,23 +177,35 @@ impl Attempts {
                 "an attempt at {} failed", miss.provider
             );
         }
+        // Once there are keys of customers' own: what those meet says nothing of ours, and must not come here.
+        let org = self.visit.purse().map(|purse| purse.org.id);
+        if let Some(wait) = judge::cooling(miss) {
+            self.visit.worker.gate.link.standings.cool(&lane.route, wait);
+        }
+        if judge::is_crush(miss) {
+            lane.turnstile.overloaded(self.visit.worker.gate.now_ms());
+        }
         if verdict.is_hard {
-            lane.health.failed(&self.visit.worker.alarms);
+            lane.health.failed(org, &self.visit.worker.alarms);
+        } else if judge::is_overload(miss) {
+            lane.health.overloaded(org);
         }
         verdict
     }
 
     fn next(&self, lane: &Lane, place: usize, repeats: u32, miss: &Miss, verdict: Verdict) -> Next {
         let alarms = &self.visit.worker.alarms;
-        let is_over = self.visit.attempts() >= judge::ATTEMPTS_MOST || alarms.is_past(self.visit.deadline());
+        let is_over = self.visit.attempts() >= domain::routing::ATTEMPTS_MOST || alarms.is_past(self.visit.deadline());
         if is_over || matches!(verdict.then, Then::Refuse(_)) {
             return Next::Nowhere;
         }
+        let may_change = miss.trigger().is_some_and(|trigger| self.plan.triggers.has(trigger));
         if matches!(verdict.then, Then::OtherModel(_)) {
-            return self.lane_of_another_model(lane, place).map_or(Next::Nowhere, Next::Lane);
+            let other = self.lane_behind(lane, place, |is_other| is_other && may_change);
+            return other.map_or(Next::Nowhere, Next::Lane);
         }
-        if place + 1 < self.plan.lanes.len() {
-            return Next::Lane(place + 1);
+        if let Some(next) = self.lane_behind(lane, place, |is_other| !is_other || may_change) {
+            return Next::Lane(next);
         }
         let wait = judge::wait(miss, repeats, rand::random()).filter(|_| verdict.then == Then::Anywhere);
         match wait {
@@ -192,10 +214,11 @@ impl Attempts {
         }
     }
 
-    fn lane_of_another_model(&self, lane: &Lane, place: usize) -> Option<usize> {
-        let is_other = |other: &Rc<Lane>| other.route.endpoint.model != lane.route.endpoint.model;
-        let behind = self.plan.lanes.iter().enumerate().skip(place + 1);
-        behind.filter(|(_, other)| is_other(other)).map(|(place, _)| place).next()
+    /// The next lane that is wanted; `wants` is told whether it is one of another model.
+    fn lane_behind(&self, lane: &Lane, place: usize, wants: impl Fn(bool) -> bool) -> Option<usize> {
+        let is_other = |other: &Lane| other.route.endpoint.model != lane.route.endpoint.model;
+        let mut behind = self.plan.lanes.iter().enumerate().skip(place + 1);
+        behind.find(|(_, other)| wants(is_other(other))).map(|(place, _)| place)
     }
 
     /// The last word, and the record of a request that was admitted for nothing.
@@ -220,14 +243,20 @@ impl Attempts {
         }
     }
 
-    async fn try_once(&mut self, lane: &Rc<Lane>) -> Result<Got, Box<Miss>> {
+    /// `has_others`: nobody need wait for a turn here.
+    async fn try_once(&mut self, lane: &Rc<Lane>, has_others: bool) -> Result<Got, Box<Miss>> {
+        spared(lane, &self.visit)?;
         self.cover(lane).await?;
         let outgoing = self.prepare(lane).await?;
+        self.go_through(lane, has_others).await?;
+        // It may have waited for money, a token or its turn, and others have asked meanwhile.
+        spared(lane, &self.visit)?;
         self.visit.goes_to(lane);
         self.ticket.goes_to(lane);
         if self.visit.attempts() == 1 {
             lane.health.earn_repeat();
         }
+        lane.health.asked();
         let span = self.span(lane);
         let outcome = self.ask(lane, outgoing).await;
         match &outcome {
@@ -235,6 +264,7 @@ impl Attempts {
                 let first_output_ms = self.ticket.first_output();
                 let begun_ms = u64::try_from(self.visit.attempt_begun().as_millis()).unwrap_or(0);
                 lane.health.answered(first_output_ms.saturating_sub(begun_ms), &self.visit.worker.alarms);
+                lane.turnstile.answered();
             }
             Err(miss) if !span.is_disabled() => {
                 span.record("error.type", tracing::field::debug(miss.trouble));
@@ -242,6 +272,35 @@ impl Attempts {
             Err(_) => {}
         }
         outcome
+    }
+
+    /// Gets a pass to the account of this endpoint.
+    async fn go_through(&mut self, lane: &Lane, has_others: bool) -> Result<(), Box<Miss>> {
+        // The clock is only read where something counts by it.
+        let now_ms = if lane.turnstile.counts() { self.visit.worker.gate.now_ms() } else { 0 };
+        let tokens = self.ticket.tokens(lane);
+        let pass = match lane.turnstile.try_pass(tokens, now_ms) {
+            Some(pass) => pass,
+            None => {
+                let Some(need) = self.ticket.need(tokens, self.visit.worker.gate.now_ms()) else { return Ok(()) };
+                Box::pin(self.wait_for_turn(lane, need, has_others)).await?
+            }
+        };
+        self.ticket.passes(Some(pass));
+        Ok(())
+    }
+
+    async fn wait_for_turn(&mut self, lane: &Lane, need: Need, has_others: bool) -> Result<Pass, Box<Miss>> {
+        let due = self.due(fair::PATIENCE);
+        let turnstile = &lane.turnstile;
+        let passed = match has_others {
+            true => self.alarm.limit(due, pin!(turnstile.pass_at_once(need))).await,
+            false => self.alarm.limit(due, pin!(turnstile.pass(need))).await,
+        };
+        passed.unwrap_or_else(|TimeUp| Err(turnstile.crowded())).map_err(|crowded| {
+            let wait = Some(crowded.retry_after);
+            Box::new(Miss { retry_after: wait, refusal: Some(crowd(crowded)), ..*miss(lane, Trouble::Crowded) })
+        })
     }
 
     /// Holds what this endpoint can cost beyond what is held already.
@@ -335,10 +394,14 @@ impl Attempts {
 
     async fn ask(&mut self, lane: &Rc<Lane>, prepared: Prepared) -> Result<Got, Box<Miss>> {
         let reply = self.send(lane, prepared).await?;
+        if lane.turnstile.counts() {
+            self.heed(lane, &reply);
+        }
         if !reply.status.is_success() {
             return Err(Box::pin(self.refusal_of(lane, reply)).await);
         }
         self.ticket.reached(Reached::Accepted);
+        self.asked = self.asked_to_wait(&reply);
         match (
             is_identity(&reply.fields),
             is_stream(&reply.fields, lane.dialect.stream_type()),
@@ -435,10 +498,22 @@ impl Attempts {
         // An error status is not billed.
         self.ticket.reached(Reached::Nothing);
         let status = reply.status.as_u16();
-        let worker = &self.visit.worker;
-        let retry_after = retry_after(&reply.fields, || worker.wall(worker.gate.clock.monotonic()));
+        let retry_after = self.asked_to_wait(&reply);
         let error = self.error_in(lane, reply).await;
         Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
+    }
+
+    /// Leaves an account alone of which little is left.
+    fn heed(&self, lane: &Lane, reply: &Reply) {
+        let (worker, gate) = (&self.visit.worker, &self.visit.worker.gate);
+        if let Some(pause) = fair::pause(|name| reply.fields.get(name), worker.wall(gate.clock.monotonic())) {
+            lane.turnstile.pause(pause, gate.now_ms());
+        }
+    }
+
+    fn asked_to_wait(&self, reply: &Reply) -> Option<Duration> {
+        let worker = &self.visit.worker;
+        retry_after(&reply.fields, || worker.wall(worker.gate.clock.monotonic()))
     }
 
     /// What an error body says, as far as it comes in time.
@@ -452,9 +527,6 @@ impl Attempts {
     /// A stream was asked for and something else came: mostly an error with HTTP 200.
     async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
         let error = self.error_in(lane, reply).await;
-        if error.message.is_empty() && error.code.is_none() {
-            return self.miss(lane, Trouble::BadReply, None);
-        }
         self.reported(lane, error)
     }
 
@@ -510,9 +582,15 @@ impl Attempts {
         Ok(Box::new(Begun { first, body, told }))
     }
 
+    /// A provider that reports an error has not answered, and bills nothing. What cannot be read reports nothing.
     fn reported(&mut self, lane: &Lane, error: UpstreamError) -> Box<Miss> {
+        let is_named = error.code.is_some() || error.status.is_some();
+        if !is_named && (error.kind.is_none() || error.message.is_empty()) {
+            return self.miss(lane, Trouble::BadReply, None);
+        }
         self.ticket.reached(Reached::Nothing);
-        Box::new(Miss { trouble: Trouble::Reported(error.status), error, ..*miss(lane, Trouble::BadReply) })
+        let (trouble, retry_after) = (Trouble::Reported(error.status), self.asked);
+        Box::new(Miss { trouble, error, retry_after, ..*miss(lane, Trouble::BadReply) })
     }
 
     /// Reads until the first output, keeping what comes before it.
@@ -580,6 +658,21 @@ impl Attempts {
             request: self.arrival.body.clone(),
             ..edits
         }
+    }
+}
+
+/// What is said when nothing else is left to try.
+fn crowd(crowded: Crowded) -> Refusal {
+    let message = "Too many requests wait for the provider of this model.";
+    let wait = u64::try_from(crowded.retry_after.as_millis()).unwrap_or(u64::MAX);
+    Fault::new(FaultCode::ProviderRateLimited, message).retry_after_ms(wait).into()
+}
+
+/// Refuses an endpoint that its provider wants left alone.
+fn spared(lane: &Lane, visit: &Visit) -> Result<(), Box<Miss>> {
+    match lane.cooling(&visit.worker) {
+        None => Ok(()),
+        left => Err(Box::new(Miss { retry_after: left, ..*miss(lane, Trouble::Cooling) })),
     }
 }
 

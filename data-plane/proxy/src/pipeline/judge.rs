@@ -7,6 +7,7 @@ use codec::UpstreamError;
 use domain::{
     faults::{Fault, FaultCode},
     ids::ProviderId,
+    routing::Trigger,
     usage::Outcome,
 };
 use serde_json::json;
@@ -14,8 +15,6 @@ use serde_json::json;
 use super::Refusal;
 use crate::telemetry::AttemptResult;
 
-/// Attempts that one request may cost, the first included.
-pub(super) const ATTEMPTS_MOST: u32 = 3;
 /// The longest that a provider may make us wait before it is asked again.
 const WAIT_MOST: Duration = Duration::from_secs(2);
 /// Bounds of the wait before the same endpoint is asked again.
@@ -30,6 +29,10 @@ pub(super) enum Trouble {
     Unaffordable,
     /// The endpoint's dialect cannot say what is asked.
     Unsupported,
+    /// Its provider asked to be left alone.
+    Cooling,
+    /// The account at its provider is used as much as it may be.
+    Crowded,
     /// The provider cannot have seen the request.
     Unreachable,
     /// The connection was lost, and the provider may have seen it.
@@ -53,7 +56,8 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether the endpoint was asked at all.
     fn was_tried(self) -> bool {
-        !matches!(self, Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported)
+        use Trouble::{Cooling, Crowded, NoCredential, Unaffordable, Unsupported};
+        !matches!(self, NoCredential | Unaffordable | Unsupported | Cooling | Crowded)
     }
 }
 
@@ -84,7 +88,7 @@ pub(super) struct Verdict {
 pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match trouble {
-        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported => {
+        Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unsupported | Trouble::Cooling | Trouble::Crowded => {
             Verdict { then: Then::Elsewhere, is_hard: false, result: None }
         }
         Trouble::Unreachable => verdict(Then::Anywhere, true, AttemptResult::Unreachable),
@@ -104,8 +108,8 @@ pub(super) fn judge(trouble: Trouble, error: &UpstreamError) -> Verdict {
 fn of_status(status: u16, error: &UpstreamError) -> Verdict {
     let verdict = |then, is_hard, result| Verdict { then, is_hard, result: Some(result) };
     match status {
-        // Google's form of a bad key, and xAI's: our account is at fault here as well.
-        400 if is_bad_key(error) => verdict(Then::Elsewhere, true, AttemptResult::Failed),
+        // Google's form of a bad key, and xAI's, and Anthropic's of an empty account: ours is at fault here as well.
+        400 if is_of_account(error) => verdict(Then::Elsewhere, true, AttemptResult::Failed),
         400 | 413 | 422 if is_of_model(error) => verdict(Then::OtherModel(status), false, AttemptResult::Refused),
         400 | 413 | 422 => verdict(Then::Refuse(status), false, AttemptResult::Refused),
         // Our account is at fault, or our idea of the provider's catalogue.
@@ -141,22 +145,25 @@ fn is_of_model(error: &UpstreamError) -> bool {
         "invalid_prompt",
     ];
     // Those who have no code for it: Anthropic, Google, Mistral and servers of open models.
-    const WORDS: [&str; 5] = [
+    const WORDS: [&str; 6] = [
         "prompt is too long",
         "maximum context length",
         "exceeds the maximum number of tokens",
         "too large for model",
         "context window",
+        "content filtering policy",
     ];
     let is_known = |word: &Option<String>| word.as_deref().is_some_and(|word| CODES.contains(&word));
     is_known(&error.code) || is_known(&error.kind) || WORDS.iter().any(|word| error.message.contains(word))
 }
 
-/// Whether a refusal speaks of the credential that was sent and not of the request.
-fn is_bad_key(error: &UpstreamError) -> bool {
+/// Whether a refusal speaks of the account that asked and not of the request.
+fn is_of_account(error: &UpstreamError) -> bool {
     const CODES: [&str; 4] = ["API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "API_KEY_EXPIRED", "invalid_api_key"];
     let has_code = error.code.as_deref().is_some_and(|code| CODES.contains(&code));
-    has_code || error.message.starts_with("Incorrect API key")
+    // Those who have no code for it: xAI and Anthropic.
+    const BEGINNINGS: [&str; 2] = ["Incorrect API key", "Your credit balance is too low"];
+    has_code || BEGINNINGS.iter().any(|beginning| error.message.starts_with(beginning))
 }
 
 /// A failed attempt, for the record and for the client.
@@ -178,6 +185,7 @@ impl Miss {
             Trouble::Reported(status) => status.unwrap_or(502),
             Trouble::Slow | Trouble::Late => 504,
             Trouble::Unsupported => 400,
+            Trouble::Cooling | Trouble::Crowded => 429,
             Trouble::NoCredential | Trouble::Unaffordable | Trouble::Unreachable => 503,
             Trouble::Lost | Trouble::BadReply | Trouble::Empty | Trouble::Broken => 502,
         }
@@ -186,17 +194,51 @@ impl Miss {
     /// Its own code, or ours for what happened.
     pub fn code(&self) -> &str {
         match self.trouble {
+            Trouble::Status(_) | Trouble::Reported(_) => self.error.code.as_deref().unwrap_or(self.own_code()),
+            _ => self.own_code(),
+        }
+    }
+
+    /// Our code for what happened: never a word of the provider's.
+    pub fn own_code(&self) -> &'static str {
+        match self.trouble {
             Trouble::NoCredential => "no_credential",
             Trouble::Unaffordable => "insufficient_quota",
             Trouble::Unsupported => "unsupported_parameter",
+            Trouble::Cooling => "cooling",
+            Trouble::Crowded => "crowded",
             Trouble::Unreachable => "unreachable",
             Trouble::Lost => "connection_lost",
-            Trouble::Slow | Trouble::Late => "timeout",
+            Trouble::Slow => "timeout",
+            Trouble::Late => domain::usage::CLIENT_TIMEOUT,
             Trouble::BadReply => "bad_reply",
             Trouble::Empty => "empty_reply",
             Trouble::Broken => BROKEN,
-            Trouble::Status(_) | Trouble::Reported(_) => self.error.code.as_deref().unwrap_or("provider_error"),
+            Trouble::Status(_) | Trouble::Reported(_) => "provider_error",
         }
+    }
+
+    /// What kind of failure it was; none where the request itself was at fault.
+    pub fn trigger(&self) -> Option<Trigger> {
+        match (self.trouble, self.status()) {
+            (_, 408 | 504 | 524) => Some(Trigger::Timeout),
+            (_, 429) => Some(Trigger::RateLimit),
+            (Trouble::Status(_) | Trouble::Reported(_), 503 | 529) => Some(Trigger::Overload),
+            (Trouble::Status(_) | Trouble::Reported(_), 400 | 413 | 422) if !is_of_account(&self.error) => {
+                of_model(&self.error)
+            }
+            _ => Some(Trigger::ProviderError),
+        }
+    }
+}
+
+/// Which of a model's own limits a refusal speaks of.
+fn of_model(error: &UpstreamError) -> Option<Trigger> {
+    const RULES: [&str; 4] = ["content_policy_violation", "content_filter", "moderation_blocked", "invalid_prompt"];
+    let is_known = |word: &Option<String>| word.as_deref().is_some_and(|word| RULES.contains(&word));
+    match is_known(&error.code) || is_known(&error.kind) {
+        true => Some(Trigger::Moderation),
+        false => is_of_model(error).then_some(Trigger::ContextLength),
     }
 }
 
@@ -212,6 +254,22 @@ pub(super) fn wait(miss: &Miss, repeats: u32, random: f64) -> Option<Duration> {
             Some(bound.mul_f64(random.clamp(0.0, 1.0)))
         }
     }
+}
+
+/// Whether fewer requests at a time might have been answered.
+pub(super) fn is_crush(miss: &Miss) -> bool {
+    miss.trouble == Trouble::Slow || (is_overload(miss) && !is_quota(&miss.error))
+}
+
+/// Whether an endpoint had too much to do.
+pub(super) fn is_overload(miss: &Miss) -> bool {
+    matches!(miss.trouble, Trouble::Status(429 | 503 | 529) | Trouble::Reported(Some(429 | 503 | 529)))
+}
+
+/// How long a provider asks every request of ours to leave it alone; none when it says nothing of that, or so little that
+/// the request itself waits for it.
+pub(super) fn cooling(miss: &Miss) -> Option<Duration> {
+    miss.retry_after.filter(|asked| is_overload(miss) && *asked > WAIT_MOST)
 }
 
 /// What the client is told when every attempt has failed, and how that is booked.
@@ -254,7 +312,8 @@ fn failed(misses: &[Miss]) -> Refusal {
         return refusal;
     }
 
-    let limited = |miss: &Miss| miss.status() == 429;
+    // An account of ours that is out of money is not mended by waiting.
+    let limited = |miss: &Miss| miss.status() == 429 && !is_quota(&miss.error);
     let last = misses.last().map_or(502, Miss::status);
     let (code, message) = if !misses.is_empty() && misses.iter().all(limited) {
         (FaultCode::ProviderRateLimited, "The provider of this model is limiting us.")
@@ -296,9 +355,11 @@ mod tests {
 
     #[test]
     fn a_bad_key_is_our_fault_whatever_the_status() {
-        for (code, message) in
-            [(Some("API_KEY_INVALID"), "API key not valid."), (None, "Incorrect API key provided: x.")]
-        {
+        for (code, message) in [
+            (Some("API_KEY_INVALID"), "API key not valid."),
+            (None, "Incorrect API key provided: x."),
+            (None, "Your credit balance is too low to access the Anthropic API."),
+        ] {
             let error =
                 UpstreamError { code: code.map(str::to_owned), message: message.to_owned(), ..Default::default() };
             let verdict = judge(Trouble::Status(400), &error);
@@ -352,6 +413,7 @@ mod tests {
         assert_eq!(said(Some("context_length_exceeded"), ""), Then::OtherModel(400));
         assert_eq!(said(Some("content_policy_violation"), ""), Then::OtherModel(400));
         assert_eq!(said(None, "prompt is too long: 210000 tokens > 200000 maximum"), Then::OtherModel(400));
+        assert_eq!(said(None, "Output blocked by content filtering policy"), Then::OtherModel(400));
         assert_eq!(said(Some("invalid_value"), "temperature must be below 2"), Then::Refuse(400));
         let long = UpstreamError { code: Some("context_length_exceeded".to_owned()), ..Default::default() };
         let (refusal, _) = give_up(vec![Miss { error: long, ..miss(Trouble::Status(400)) }]);
@@ -359,9 +421,46 @@ mod tests {
     }
 
     #[test]
+    fn every_failure_but_a_bad_request_has_one_trigger() {
+        let said = |trouble, code: Option<&str>| {
+            let error = UpstreamError { code: code.map(str::to_owned), ..UpstreamError::default() };
+            Miss { error, ..miss(trouble) }.trigger()
+        };
+        for (trouble, code, trigger) in [
+            (Trouble::Status(429), None, Some(Trigger::RateLimit)),
+            (Trouble::Reported(Some(429)), None, Some(Trigger::RateLimit)),
+            (Trouble::Cooling, None, Some(Trigger::RateLimit)),
+            (Trouble::Status(503), None, Some(Trigger::Overload)),
+            (Trouble::Reported(Some(529)), None, Some(Trigger::Overload)),
+            (Trouble::Slow, None, Some(Trigger::Timeout)),
+            (Trouble::Late, None, Some(Trigger::Timeout)),
+            (Trouble::Status(408), None, Some(Trigger::Timeout)),
+            (Trouble::Status(504), None, Some(Trigger::Timeout)),
+            (Trouble::Status(400), Some("context_length_exceeded"), Some(Trigger::ContextLength)),
+            (Trouble::Status(413), Some("request_too_large"), Some(Trigger::ContextLength)),
+            (Trouble::Status(400), Some("content_policy_violation"), Some(Trigger::Moderation)),
+            (Trouble::Status(400), Some("invalid_api_key"), Some(Trigger::ProviderError)),
+            (Trouble::Status(400), Some("invalid_value"), None),
+            (Trouble::Status(500), None, Some(Trigger::ProviderError)),
+            (Trouble::Status(401), None, Some(Trigger::ProviderError)),
+            (Trouble::Reported(None), None, Some(Trigger::ProviderError)),
+            (Trouble::Unreachable, None, Some(Trigger::ProviderError)),
+            (Trouble::NoCredential, None, Some(Trigger::ProviderError)),
+            (Trouble::Unsupported, None, Some(Trigger::ProviderError)),
+        ] {
+            assert_eq!(said(trouble, code), trigger, "{trouble:?} {code:?}");
+            let error = UpstreamError { code: code.map(str::to_owned), ..UpstreamError::default() };
+            let is_refused = matches!(judge(trouble, &error).then, Then::Refuse(_));
+            assert_eq!(trigger.is_none(), is_refused, "{trouble:?} {code:?}");
+        }
+    }
+
+    #[test]
     fn an_account_without_money_is_not_a_rate_limit() {
         let error = UpstreamError { code: Some("insufficient_quota".to_owned()), ..UpstreamError::default() };
         assert_eq!(judge(Trouble::Status(429), &error).then, Then::Elsewhere);
+        let (refusal, _) = give_up(vec![Miss { error, ..miss(Trouble::Status(429)) }]);
+        assert_eq!((refusal.fault.http_status(), refusal.fault.retry_after_ms), (502, None));
     }
 
     #[test]
@@ -399,6 +498,32 @@ mod tests {
             refusal.fault.metadata.as_deref(),
             Some(r#"{"previous_errors":[{"code":"provider_error","provider":"acme","status":429}]}"#)
         );
+    }
+
+    #[test]
+    fn only_a_provider_that_names_a_time_is_left_alone_by_all() {
+        let asked = |trouble, seconds: Option<u64>| {
+            cooling(&Miss { retry_after: seconds.map(Duration::from_secs), ..miss(trouble) }).map(|wait| wait.as_secs())
+        };
+        for trouble in [Trouble::Status(429), Trouble::Status(503), Trouble::Status(529), Trouble::Reported(Some(429))]
+        {
+            assert_eq!(asked(trouble, Some(30)), Some(30), "{trouble:?}");
+            assert_eq!(asked(trouble, Some(2)), None, "the request itself waits so long");
+            assert_eq!(asked(trouble, None), None, "{trouble:?}");
+        }
+        for trouble in [Trouble::Status(500), Trouble::Status(400), Trouble::Slow, Trouble::Cooling] {
+            assert_eq!(asked(trouble, Some(30)), None, "{trouble:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_only_met_cooling_endpoints_is_told_when_the_first_is_ready() {
+        let cools = |seconds| Miss { retry_after: Some(Duration::from_secs(seconds)), ..miss(Trouble::Cooling) };
+        let (refusal, outcome) = give_up(vec![cools(30), cools(12)]);
+        assert_eq!((refusal.fault.code, outcome), (FaultCode::ProviderRateLimited, Outcome::UpstreamError));
+        assert_eq!(refusal.fault.retry_after_ms, Some(12_000));
+        let metadata = refusal.fault.metadata.unwrap();
+        assert!(metadata.contains(r#"{"code":"cooling","provider":"acme","status":429}"#), "{metadata}");
     }
 
     #[test]

@@ -88,7 +88,8 @@ async fn inference(visit: &Rc<Visit>, asked: Asked, request: Request<Incoming>) 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    pub(crate) use super::plan::tests::route;
     use super::*;
 
     #[test]

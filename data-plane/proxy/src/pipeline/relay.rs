@@ -72,7 +72,8 @@ pub(crate) struct Relay {
 struct Cover {
     /// Estimated answer tokens that are paid for; without end where the provider was given a limit that the hold covers.
     tokens: u64,
-    extension: Option<Extension>,
+    /// One that is on its way, and for how many tokens.
+    extension: Option<(u64, Extension)>,
     /// Why there will be no more.
     denied: Option<Refusal>,
 }
@@ -295,7 +296,8 @@ impl Relay {
         if used.saturating_add(MARGIN) < self.cover.tokens && self.cover.extension.is_none() {
             return Poll::Ready(Ok(()));
         }
-        self.extend(cx);
+        // A piece may be longer than an extension, or come while one is on its way: only one that waits ends this.
+        while self.extend(used, cx) && used >= self.cover.tokens {}
         if used < self.cover.tokens {
             return Poll::Ready(Ok(()));
         }
@@ -305,23 +307,26 @@ impl Relay {
         }
     }
 
-    fn extend(&mut self, cx: &mut Context<'_>) {
-        let Some(ticket) = &mut self.ticket else { return };
+    /// Whether the money reaches further now.
+    fn extend(&mut self, used: u64, cx: &mut Context<'_>) -> bool {
+        let Some(ticket) = &mut self.ticket else { return false };
         let choices = ticket.sizing().map_or(1, |sizing| sizing.choices);
-        let tokens = EXTENSION.saturating_mul(choices);
-        let amount = domain::pricing::ceiling(0, tokens, self.lane.prices());
         let cover = &mut self.cover;
-        let Some(holds) = ticket.holds() else { return };
+        let Some(holds) = ticket.holds() else { return false };
         if cover.extension.is_none() && cover.denied.is_none() {
+            let missing = used.saturating_add(MARGIN).saturating_sub(cover.tokens);
+            let tokens = EXTENSION.saturating_mul(choices).max(missing);
+            let amount = domain::pricing::ceiling(0, tokens, self.lane.prices());
             if holds.extend_now(amount) {
                 cover.tokens = cover.tokens.saturating_add(tokens);
-                return;
+                return true;
             }
-            cover.extension = Some(Box::pin(holds.extension(amount)));
+            cover.extension = Some((tokens, Box::pin(holds.extension(amount))));
         }
-        let Some(extension) = &mut cover.extension else { return };
+        let Some((tokens, extension)) = &mut cover.extension else { return false };
+        let tokens = *tokens;
         match extension.as_mut().poll(cx) {
-            Poll::Pending => return,
+            Poll::Pending => return false,
             Poll::Ready(Ok(more)) => {
                 holds.join(more);
                 cover.tokens = cover.tokens.saturating_add(tokens);
@@ -329,6 +334,7 @@ impl Relay {
             Poll::Ready(Err((pool, denied))) => cover.denied = Some(refused(pool, denied, None)),
         }
         cover.extension = None;
+        cover.denied.is_none()
     }
 }
 

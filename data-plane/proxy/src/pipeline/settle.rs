@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     connection::Cut,
+    fair::{Class, Need, Pass},
     offers::Lane,
     purse::{Holds, Purse},
     spool::Slot,
@@ -29,6 +30,8 @@ use crate::{
 
 /// Longest text of others that is kept in a record, in bytes.
 const LONGEST: usize = 256;
+/// More than one request can use of anything: ten times the longest context there is.
+const USED_MOST: u64 = 100_000_000;
 
 /// How far the provider has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ struct Open {
     first_output_ms: Option<u64>,
     /// What attempts that were given up may cost us.
     lost: Money,
+    /// What it was let through to the present endpoint's account with.
+    pass: Option<Pass>,
 }
 
 /// How an answer ended, as far as the books care.
@@ -111,6 +116,7 @@ impl Ticket {
             reached: Reached::Nothing,
             first_output_ms: None,
             lost: Money::ZERO,
+            pass: None,
         };
         Ticket { open: Some(Box::new(open)) }
     }
@@ -132,6 +138,26 @@ impl Ticket {
     /// The money that is held.
     pub fn held(&self) -> Money {
         self.open.as_ref().map_or(Money::ZERO, |open| open.holds.money())
+    }
+
+    /// Tokens that it is thought to need at this endpoint, prompt and answer together.
+    pub fn tokens(&self, lane: &Lane) -> u64 {
+        let Some(open) = &self.open else { return 0 };
+        let output = open.output.limit.unwrap_or_else(|| open.sizing.output(lane.max_output()));
+        open.sizing.prompt.saturating_add(output.saturating_mul(open.sizing.choices))
+    }
+
+    /// What it needs of an endpoint's account at this moment of the gate's clock.
+    pub fn need(&self, tokens: u64, now_ms: u64) -> Option<Need> {
+        let org = &self.open.as_ref()?.purse.org;
+        Some(Need { org: org.id, class: Class::of_plan(org.plan.as_str()), tokens, now_ms })
+    }
+
+    /// It may use an endpoint's account; none when the attempt there is over.
+    pub fn passes(&mut self, pass: Option<Pass>) {
+        if let Some(open) = &mut self.open {
+            open.pass = pass;
+        }
     }
 
     /// An attempt at this endpoint begins.
@@ -205,9 +231,12 @@ impl Open {
     fn end(mut self, ending: &Ending<'_>) {
         let bill = self.bill(ending);
         let record = self.record(ending, &bill);
-        let Open { visit, holds, slot, lane, first_output_ms, .. } = self;
+        let Open { visit, holds, slot, lane, first_output_ms, pass, .. } = self;
         let used = if record.outcome.is_charged() { total(&bill.usage) } else { 0 };
         holds.settle(bill.cost, used);
+        if let Some(pass) = pass {
+            pass.settle(used);
+        }
         if let Some(lane) = lane.filter(|_| record.outcome == Outcome::Finished) {
             let writing_ms = record.latency_ms.saturating_sub(first_output_ms.unwrap_or(record.latency_ms));
             lane.health.finished(bill.usage.completion_total(), writing_ms, &visit.worker.alarms);
@@ -260,6 +289,7 @@ impl Open {
             // A whole answer is over when it is there.
             latency_ms: self.first_output_ms.filter(|_| !self.flows).unwrap_or_else(|| millis(visit.age())),
             ttft_ms: self.first_output_ms,
+            trail: visit.trail_of(lane.as_deref().filter(|_| self.reached != Reached::Accepted)),
         }
     }
 }
@@ -295,7 +325,18 @@ fn counted(tap: Option<&Tap>, sizing: &Sizing) -> (TokenUsage, UsageSource) {
         UsageSource::None => UsageSource::Estimated,
         told => told,
     };
-    (tap.booked_usage(sizing.likely_prompt), source)
+    let usage = tap.booked_usage(sizing.likely_prompt);
+    if is_absurd(&usage) {
+        let (prompt, completion) = (sizing.likely_prompt, tap.estimated_output_tokens());
+        return (TokenUsage { prompt, completion, ..TokenUsage::default() }, UsageSource::Estimated);
+    }
+    (usage, source)
+}
+
+/// Whether a provider's numbers cannot be those of one request. Charged, they would empty an organisation's account.
+fn is_absurd(usage: &TokenUsage) -> bool {
+    let units = [usage.images, usage.web_searches, usage.characters];
+    units.into_iter().fold(total(usage), u64::saturating_add) > USED_MOST
 }
 
 fn total(usage: &TokenUsage) -> u64 {
@@ -389,6 +430,21 @@ mod tests {
         assert_eq!((bill.usage.prompt, bill.usage.completion), (100, 2));
         assert_eq!(bill.source, UsageSource::Estimated);
         assert_eq!(bill.cost, Money::from_nano(100 * 1_000 + 2 * 2_000));
+    }
+
+    const ABSURD: &str = concat!(
+        r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"12345678"},"finish_reason":"stop"}]}"#,
+        "\n\n",
+        r#"data: {"id":"c","choices":[],"usage":{"prompt_tokens":50,"completion_tokens":1152921504606846976}}"#,
+        "\n\ndata: [DONE]\n\n"
+    );
+
+    #[test]
+    fn numbers_that_no_request_can_reach_are_not_charged() {
+        let pass = seen(ABSURD);
+        let bill = bill(Outcome::Finished, Some(pass.tap()), &SIZING, Reached::Accepted, Some(&prices()));
+        assert_eq!((bill.usage.prompt, bill.usage.completion), (100, 2));
+        assert_eq!((bill.source, bill.cost), (UsageSource::Estimated, Money::from_nano(100 * 1_000 + 2 * 2_000)));
     }
 
     #[test]

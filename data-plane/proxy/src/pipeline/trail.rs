@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use domain::routing::Trigger;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
@@ -15,6 +16,16 @@ static OPENROUTER: HeaderName = HeaderName::from_static("x-openrouter-metadata")
 static EXPLAIN: HeaderName = HeaderName::from_static("x-tollgate-explain");
 /// The end of a chat's stream.
 const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// Longest name of a region that is kept, in bytes.
+const REGION_LONGEST: usize = 64;
+
+/// What every record remembers of the plan.
+pub(super) fn way(strategy: &'static str, candidates: usize, region: Option<&str>) -> domain::usage::Trail {
+    let region = region.unwrap_or_default();
+    let region = region.get(..region.floor_char_boundary(REGION_LONGEST)).unwrap_or_default();
+    domain::usage::Trail::new(strategy.into(), u32::try_from(candidates).unwrap_or(u32::MAX), region.to_owned())
+}
 
 /// Whether the caller asks for it.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
@@ -47,6 +58,9 @@ struct Step {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// What kind of failure it was, in the words of rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +112,7 @@ impl Trail {
             model: lane.route.endpoint.model.to_string(),
             status: miss.status(),
             code: Some(miss.code().to_owned()),
+            trigger: miss.trigger().map(Trigger::name),
         });
     }
 
@@ -105,7 +120,8 @@ impl Trail {
     pub fn member(&self, answered: Option<&Lane>, attempt: u32) -> String {
         let ids = |lane: &Lane| (lane.route.provider.id.to_string(), lane.route.endpoint.model.to_string());
         let is_selected = |lane: &Lane| answered.is_some_and(|by| ids(by) == ids(lane));
-        let last = answered.map(ids).map(|(provider, model)| Step { provider, model, status: 200, code: None });
+        let last =
+            answered.map(ids).map(|(provider, model)| Step { provider, model, status: 200, code: None, trigger: None });
         let metadata = Metadata {
             requested: &self.requested,
             strategy: self.strategy,

@@ -9,13 +9,21 @@ use std::{
 
 use bytes::Bytes;
 use codec::{Dialect, Framing, KeepAlive, Losses, Surface};
-use domain::{ids::RequestId, time::Timestamp};
+use domain::{
+    ids::RequestId,
+    routing::Trigger,
+    time::Timestamp,
+    usage::{self, Step},
+};
 use http::{HeaderMap, HeaderValue};
 use runtime::telemetry::{TRACE, adopt};
 use tracing::{Span, field::Empty, info_span};
 
 use super::{judge::Miss, trail::Trail};
 use crate::{alarm::Tick, connection::Connection, offers::Lane, purse::Purse, worker::Worker};
+
+/// The code of an attempt that nobody waited for.
+const UNFINISHED: &str = "unfinished";
 
 /// One request.
 pub(crate) struct Visit {
@@ -58,6 +66,8 @@ pub(crate) struct Visit {
     kind: std::cell::RefCell<Option<HeaderValue>>,
     /// What the translation of the last attempt could not say.
     losses: Cell<Losses>,
+    /// What was done, for the record.
+    way: std::cell::RefCell<usage::Trail>,
     /// Whether the client wants to be told what was done, and what there is to tell.
     wants_trail: Cell<bool>,
     trail: std::cell::RefCell<Option<Box<Trail>>>,
@@ -100,6 +110,7 @@ impl Visit {
             is_healed: Cell::new(false),
             kind: Default::default(),
             losses: Cell::default(),
+            way: Default::default(),
             wants_trail: Cell::new(false),
             trail: Default::default(),
             has_begun: Cell::new(false),
@@ -163,11 +174,39 @@ impl Visit {
         }
     }
 
-    /// An attempt failed.
+    /// The plan is made.
+    pub fn is_planned(&self, way: usage::Trail) {
+        *self.way.borrow_mut() = way;
+    }
+
+    /// An attempt failed, or could not even begin.
     pub(super) fn missed(&self, lane: &Lane, miss: &Miss) {
+        let way = &mut *self.way.borrow_mut();
+        match is_open(way, self.attempts()) {
+            true => way.miss(self.step(lane, miss.status(), miss.own_code(), miss.trigger())),
+            false => way.passed_over = way.passed_over.saturating_add(1),
+        }
         if let Some(trail) = &mut *self.trail.borrow_mut() {
             trail.miss(lane, miss);
         }
+    }
+
+    fn step(&self, lane: &Lane, status: u16, code: &'static str, trigger: Option<Trigger>) -> Step {
+        let ms = u64::try_from(self.age().saturating_sub(self.attempt_begun()).as_millis()).unwrap_or(u64::MAX);
+        let endpoint = lane.route.endpoint.id.clone();
+        let trigger = trigger.map_or("", Trigger::name).into();
+        Step { endpoint, status, code: code.into(), trigger, ms }
+    }
+
+    /// What was done, for the one record. `unanswered`: where the last attempt went, unless it was answered.
+    pub fn trail_of(&self, unanswered: Option<&Lane>) -> usage::Trail {
+        let mut way = self.way.take();
+        way.begun_ms = u64::try_from(self.attempt_begun().as_millis()).unwrap_or(u64::MAX);
+        // Whoever left, or was ended, while an attempt was under way.
+        if let Some(lane) = unanswered.filter(|_| is_open(&way, self.attempts())) {
+            way.miss(self.step(lane, 0, UNFINISHED, None));
+        }
+        way
     }
 
     /// What was done, as a member of a JSON object; none when nobody wants to be told, or nothing was done.
@@ -310,4 +349,9 @@ impl Visit {
     pub fn status(&self) -> Option<u16> {
         (self.status.get() != 0).then_some(self.status.get())
     }
+}
+
+/// Whether an attempt has begun of which the way does not say how it ended.
+fn is_open(way: &usage::Trail, attempts: u32) -> bool {
+    usize::try_from(attempts).is_ok_and(|attempts| attempts > way.missed().len())
 }

@@ -1,18 +1,16 @@
-//! What only the controller's books can say: a key's usage, the organisation's credits, one generation. With the controller
-//! out of reach these answer 503, and inference goes on untouched. Never shows anything of another organisation.
+//! What only the controller's books can say: a key's usage, the organisation's credits. With the controller out of reach
+//! these answer 503, and inference goes on untouched. Never shows anything of another organisation. Next room: `generation`.
 
 use domain::{
     faults::{Fault, FaultCode},
     limits::Reset,
     money::Money,
-    usage::UsageRecord,
 };
 use http::{Response, StatusCode};
 use proto::convert::KeyUsage;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::paths;
 use crate::{
     pipeline::{Outflow, Refusal, Visit, json},
     purse::Purse,
@@ -20,7 +18,7 @@ use crate::{
 
 /// Dollars as a JSON number, digit for digit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Dollars(Money);
+pub(super) struct Dollars(pub(super) Money);
 
 impl Serialize for Dollars {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -35,16 +33,19 @@ struct Wrapped<T> {
     data: T,
 }
 
-fn answer(visit: &Visit, data: impl Serialize) -> Response<Outflow> {
+/// An answer as all of these have it.
+pub(super) fn answer(visit: &Visit, data: impl Serialize) -> Response<Outflow> {
     json(visit, StatusCode::OK, serde_json::to_vec(&Wrapped { data }).unwrap_or_default())
 }
 
-fn unreachable() -> Refusal {
+/// Why there is none while the controller is away.
+pub(super) fn unreachable() -> Refusal {
     let message = "The books cannot be asked right now.";
     Fault::new(FaultCode::ControlPlaneUnavailable, message).retry_after_ms(1_000).into()
 }
 
-fn not_found(message: &'static str) -> Refusal {
+/// The books do not have it.
+pub(super) fn not_found(message: &'static str) -> Refusal {
     Refusal::new(FaultCode::NotFound, message)
 }
 
@@ -144,111 +145,6 @@ pub(super) async fn credits(visit: &Visit, purse: &Purse) -> Result<Response<Out
         available: Dollars(books.available),
     };
     Ok(answer(visit, credits))
-}
-
-/// `GET generation?id=`.
-pub(super) async fn generation(
-    visit: &Visit,
-    purse: &Purse,
-    query: Option<&str>,
-) -> Result<Response<Outflow>, Refusal> {
-    let id = paths::parameter(query, "id").filter(|id| id.len() <= 256);
-    let missing = || Fault::new(FaultCode::InvalidRequest, "The parameter `id` is missing.").param("id");
-    let id = id.ok_or_else(missing)?;
-    let found = visit.worker.gate.link.queries.generation(purse.org.id, &id).await.map_err(|_| unreachable())?;
-    let record = found.ok_or_else(|| not_found("There is no such generation in this organisation."))?;
-    Ok(answer(visit, Generation::of(&record)))
-}
-
-#[derive(Serialize)]
-struct Generation<'a> {
-    id: String,
-    upstream_id: &'a str,
-    request_id: String,
-    session_id: Option<&'a str>,
-    created_at: String,
-    model: Option<&'a str>,
-    requested_model: &'a str,
-    provider_name: Option<&'a str>,
-    endpoint_id: Option<&'a str>,
-    api_type: &'static str,
-    total_cost: Dollars,
-    usage: Dollars,
-    upstream_inference_cost: Option<Dollars>,
-    cache_discount: Option<Dollars>,
-    is_byok: bool,
-    tokens_prompt: u64,
-    tokens_completion: u64,
-    native_tokens_prompt: u64,
-    native_tokens_completion: u64,
-    native_tokens_reasoning: u64,
-    native_tokens_cached: u64,
-    latency: Option<u64>,
-    generation_time: u64,
-    finish_reason: &'a str,
-    native_finish_reason: &'a str,
-    streamed: bool,
-    cancelled: bool,
-    outcome: &'static str,
-    usage_source: &'static str,
-    attempt: u32,
-    status: u16,
-    key: String,
-}
-
-impl<'a> Generation<'a> {
-    fn of(record: &'a UsageRecord) -> Generation<'a> {
-        use domain::usage::Outcome::{ClientLeft, ClientLeftEarly, SlowReader};
-        let usage = &record.usage;
-        Generation {
-            id: record.request.to_string(),
-            upstream_id: &record.upstream_id,
-            request_id: record.request.to_string(),
-            session_id: None,
-            created_at: record.started_at.to_string(),
-            model: record.model.as_ref().map(|model| model.as_str()),
-            requested_model: &record.requested_model,
-            provider_name: record.provider.as_ref().map(|provider| provider.as_str()),
-            endpoint_id: record.endpoint.as_ref().map(|endpoint| endpoint.as_str()),
-            api_type: api_type(record),
-            total_cost: Dollars(record.cost),
-            usage: Dollars(record.cost),
-            upstream_inference_cost: None,
-            cache_discount: None,
-            is_byok: record.is_byok,
-            tokens_prompt: usage.prompt_total(),
-            tokens_completion: usage.completion_total(),
-            native_tokens_prompt: usage.prompt_total(),
-            native_tokens_completion: usage.completion_total(),
-            native_tokens_reasoning: usage.reasoning,
-            native_tokens_cached: usage.cache_read,
-            latency: record.ttft_ms,
-            generation_time: record.latency_ms,
-            finish_reason: &record.finish_reason,
-            native_finish_reason: &record.finish_reason,
-            streamed: record.streamed,
-            cancelled: matches!(record.outcome, ClientLeft | ClientLeftEarly | SlowReader),
-            outcome: record.outcome.name(),
-            usage_source: record.usage_source.name(),
-            attempt: record.attempt,
-            status: record.status,
-            key: record.key.to_string(),
-        }
-    }
-}
-
-/// What was asked for. Conversations are one kind, in whatever family they were held.
-fn api_type(record: &UsageRecord) -> &'static str {
-    match &*record.dialect_in {
-        "openai-completions" => "completions",
-        "openai-embeddings" | "gemini-embed" => "embeddings",
-        "openai-images" => "images",
-        "openai-moderations" => "moderations",
-        "rerank" => "rerank",
-        "anthropic-count" | "gemini-count" => "count_tokens",
-        "openai-audio" => "audio",
-        _ => "chat_completions",
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod account;
 mod cors;
+mod generation;
 mod listen;
 mod models;
 mod paths;
@@ -199,7 +200,7 @@ async fn look_up(
         Operation::Endpoints(name) => models::endpoints(visit, &view, &purse, name),
         Operation::Key => account::key(visit, &purse).await,
         Operation::Credits => account::credits(visit, &purse).await,
-        Operation::Generation => account::generation(visit, &purse, request.uri().query()).await,
+        Operation::Generation => generation::generation(visit, &purse, request.uri().query()).await,
         Operation::Infer(_) | Operation::Live | Operation::Ready => {
             Err(Refusal::new(FaultCode::UnknownRoute, "There is nothing to look up here."))
         }

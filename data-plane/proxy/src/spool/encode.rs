@@ -2,7 +2,7 @@
 //! each, and the same bytes go to the disk and to the controller. Says exactly what `proto::convert` says, which the
 //! tests hold it to; whoever reads goes through that door. Next room: `ring`.
 
-use domain::usage::{Intent, TokenUsage, UsageRecord};
+use domain::usage::{Intent, Step, TokenUsage, Trail, UsageRecord};
 
 /// Kinds of fields, as the lowest bits of a field's key tell them.
 const VARINT: u64 = 0;
@@ -44,7 +44,9 @@ pub(super) fn terminal(out: &mut Vec<u8>, record: &UsageRecord) {
     fields.text(12, &record.dialect_out);
     fields.number(13, u64::from(record.attempt));
     fields.text(14, &record.upstream_id);
-    fields.usage(15, &record.usage);
+    if record.usage != TokenUsage::default() {
+        fields.message(15, |fields| usage(fields, &record.usage));
+    }
     fields.text(16, record.usage_source.name());
     fields.signed(17, record.cost.nano());
     fields.signed(18, record.held.nano());
@@ -60,6 +62,42 @@ pub(super) fn terminal(out: &mut Vec<u8>, record: &UsageRecord) {
     if let Some(ms) = record.ttft_ms {
         fields.present(28, ms);
     }
+    if record.trail != Trail::default() {
+        fields.message(29, |fields| trail(fields, &record.trail));
+    }
+}
+
+fn usage(fields: &mut Fields<'_>, usage: &TokenUsage) {
+    fields.number(1, usage.prompt);
+    fields.number(2, usage.cache_read);
+    fields.number(3, usage.cache_write);
+    fields.number(4, usage.cache_write_1h);
+    fields.number(5, usage.completion);
+    fields.number(6, usage.reasoning);
+    fields.number(7, usage.audio_input);
+    fields.number(8, usage.audio_output);
+    fields.number(9, usage.images);
+    fields.number(10, usage.web_searches);
+    fields.number(11, usage.characters);
+}
+
+fn trail(fields: &mut Fields<'_>, trail: &Trail) {
+    fields.text(1, trail.unusual_strategy());
+    fields.number(2, u64::from(trail.candidates));
+    fields.number(3, u64::from(trail.passed_over));
+    fields.text(4, &trail.region);
+    fields.number(5, trail.begun_ms);
+    for missed in trail.missed() {
+        fields.message(6, |fields| step(fields, missed));
+    }
+}
+
+fn step(fields: &mut Fields<'_>, step: &Step) {
+    fields.text(1, step.endpoint.as_str());
+    fields.number(2, u64::from(step.status));
+    fields.text(3, &step.code);
+    fields.text(4, &step.trigger);
+    fields.number(5, step.ms);
 }
 
 /// The fields of one message, by number. What says nothing is left out, as the format wants it.
@@ -110,28 +148,25 @@ impl Fields<'_> {
         self.bytes(field, &id.to_be_bytes());
     }
 
-    fn usage(&mut self, field: u64, usage: &TokenUsage) {
-        if *usage == TokenUsage::default() {
-            return;
-        }
+    fn message(&mut self, field: u64, write: impl FnOnce(&mut Fields<'_>)) {
         self.key(field, BYTES);
-        // Ten fields of at most eleven bytes: one byte is enough for the length, which is known afterwards.
+        // Most are short: one byte is enough for the length, which is known afterwards.
         let at = self.0.len();
         self.0.push(0);
-        self.number(1, usage.prompt);
-        self.number(2, usage.cache_read);
-        self.number(3, usage.cache_write);
-        self.number(4, usage.cache_write_1h);
-        self.number(5, usage.completion);
-        self.number(6, usage.reasoning);
-        self.number(7, usage.audio_input);
-        self.number(8, usage.audio_output);
-        self.number(9, usage.images);
-        self.number(10, usage.web_searches);
-        self.number(11, usage.characters);
+        write(&mut Fields(self.0));
         let len = self.0.len() - at - 1;
-        if let Some(slot) = self.0.get_mut(at) {
-            *slot = len as u8;
+        match u8::try_from(len).ok().filter(|len| *len < 0x80).zip(self.0.get_mut(at)) {
+            Some((len, slot)) => *slot = len,
+            None => self.make_room(at, len),
         }
+    }
+
+    /// The length of what was written behind `at` takes more than the one byte that was left for it.
+    #[cold]
+    fn make_room(&mut self, at: usize, len: usize) {
+        let written = self.0.split_off(at + 1);
+        self.0.truncate(at);
+        self.varint(len as u64);
+        self.0.extend_from_slice(&written);
     }
 }

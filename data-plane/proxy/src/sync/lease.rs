@@ -54,6 +54,12 @@ impl Funds {
         Funds { inner: Arc::new(inner) }
     }
 
+    /// Funds that nobody fills.
+    #[cfg(test)]
+    pub(crate) fn apart(clock: Arc<dyn Clock>) -> Funds {
+        Funds::new(clock, Arc::default())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

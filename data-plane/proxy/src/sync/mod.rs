@@ -5,6 +5,7 @@
 mod base;
 mod cache;
 mod lease;
+mod observe;
 mod query;
 mod report;
 mod retired;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::link::health::view::State;
 use ::link::replica::Replica;
 use arc_swap::ArcSwap;
 use domain::snapshot::Snapshot;
@@ -38,6 +40,7 @@ pub use status::Status;
 use crate::config::Settings;
 use crate::gate::Identity;
 use crate::spool::{Replay, Spool};
+use crate::standing::Standings;
 use crate::telemetry::names;
 use cache::Cache;
 use retired::Retired;
@@ -76,6 +79,8 @@ pub struct Link {
     pub funds: Funds,
     /// Credentials at providers.
     pub secrets: Secrets,
+    /// How endpoints stand.
+    pub standings: Standings,
     /// The controller's books.
     pub queries: Queries,
     /// How the link stands.
@@ -139,6 +144,7 @@ pub fn prepare(
     let requests = registry.counter(names::LEASE_REQUESTS, "Lease calls to the controller")?;
     let link = Link {
         snapshot: Arc::new(ArcSwap::from_pointee(replica.snapshot().clone())),
+        standings: Standings::new(clock.clone()),
         funds: Funds::new(clock, refusals),
         secrets: Secrets::default(),
         queries: Queries::new(settings.sync.query_timeout.get()),
@@ -167,7 +173,7 @@ impl Driver {
     pub fn start(self, spool: Spool, replay: Replay, tasks: &Tasks) {
         let Driver { link, identity, endpoint, replica, cache, force, silence, interval, requests, spool: seen } = self;
         let wire = Wire::new(&endpoint, identity);
-        let Link { snapshot, funds, secrets, queries, status, .. } = link.clone();
+        let Link { snapshot, funds, secrets, standings, queries, status, .. } = link.clone();
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(spool.clone());
         queries.connect(wire.clone(), status.clone());
         let (reporter, finish) = report::Reporter::new(wire.clone(), status.clone(), spool.clone(), &replay, interval);
@@ -189,11 +195,13 @@ impl Driver {
             cache,
             funds,
             secrets,
+            standings: standings.clone(),
             retired,
             force,
             silence,
         };
         tasks.spawn("ready", status.become_ready());
+        tasks.spawn("standings", observe::keep(standings, tasks.stopping()));
         tasks.spawn("watch", watcher.run(tasks.stopping()));
         tasks.spawn("lease", driver.run(tasks.stopping()));
         tasks.spawn("report", reporter.run(tasks.stopping()));
@@ -206,6 +214,7 @@ impl Link {
     pub(crate) fn apart(snapshot: Snapshot, clock: Arc<dyn Clock>) -> Link {
         Link {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            standings: Standings::new(clock.clone()),
             funds: Funds::new(clock.clone(), Arc::default()),
             secrets: Secrets::default(),
             queries: Queries::new(Duration::ZERO),
@@ -275,6 +284,15 @@ fn register(registry: &Registry, link: &Link, spool: &SpoolCell) -> Result<(), E
     let funds = link.funds.clone();
     let pools = Box::new(move || i64::try_from(funds.pools()).unwrap_or(i64::MAX));
     level(LEASE_POOLS, "Pools that are lent to this proxy", pools)?;
+    let standings = link.standings.clone();
+    let cooling = Box::new(move || i64::try_from(standings.cooling()).unwrap_or(i64::MAX));
+    level(names::ENDPOINTS_COOLING, "Endpoints whose provider asked to be left alone", cooling)?;
+    let of_state = |state: State| -> Box<dyn Fn() -> i64 + Send + Sync> {
+        let standings = link.standings.clone();
+        Box::new(move || i64::try_from(standings.count(state)).unwrap_or(i64::MAX))
+    };
+    level(names::ENDPOINTS_DEGRADED, "Endpoints that the fleet sees fail often", of_state(State::Degraded))?;
+    level(names::ENDPOINTS_EJECTED, "Endpoints that the fleet sees hardly ever answer", of_state(State::Ejected))?;
     let of_spool = |read: fn(&crate::spool::Vitals) -> u64| -> Box<dyn Fn() -> i64 + Send + Sync> {
         let spool = spool.clone();
         Box::new(move || {

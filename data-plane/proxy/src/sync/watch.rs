@@ -8,8 +8,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use domain::ids::Revision;
 use domain::snapshot::{Refusal, Snapshot};
+use link::health::Advice;
 use link::replica::{Delta, Replica};
-use proto::convert::{read_changes, read_pool_event, read_recall};
+use proto::convert::{read_advice, read_changes, read_pool_event, read_recall};
 use proto::sync as wire;
 use proto::sync::watch_request::Message as Up;
 use proto::sync::watch_response::Message as Down;
@@ -23,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 use super::base::{Piece, Transfer};
 use super::cache::Cache;
 use super::lease::Funds;
+use super::observe::Observer;
 use super::retired::Retired;
 use super::secrets::Secrets;
 use super::status::Status;
 use super::wire::{Wire, retry_after, traced, within};
+use crate::standing::Standings;
 
 /// How long the stream may be silent; heartbeats come every two seconds.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
@@ -54,6 +57,7 @@ pub(super) struct Watcher {
     pub(super) cache: Cache,
     pub(super) funds: Funds,
     pub(super) secrets: Secrets,
+    pub(super) standings: Standings,
     pub(super) retired: Retired,
     /// A base may be much smaller than what is here.
     pub(super) force: bool,
@@ -135,6 +139,7 @@ impl Watcher {
         self.funds.connected();
         self.secrets.wake();
         let mut ticks = tokio::time::interval(HOUSEKEEPING);
+        let mut observer = Observer::new(self.standings.clone());
         loop {
             tokio::select! {
                 message = stream.message() => match message? {
@@ -146,6 +151,9 @@ impl Watcher {
                 }
                 piece = next_piece(&mut session.transfer) => self.piece(&mut session, piece)?,
                 () = due(session.transfer_at) => self.begin_transfer(&mut session),
+                observed = observer.next() => {
+                    send(&session.acks, wire::WatchRequest { message: Some(Up::Observations(observed)) })?;
+                }
                 _ = ticks.tick() => self.keep_house(),
             }
         }
@@ -202,8 +210,23 @@ impl Watcher {
                 }
                 Ok(())
             }
+            Some(Down::Advice(advice)) => {
+                match read_advice(&advice) {
+                    Ok(advice) => self.take_advice(advice),
+                    Err(error) => tracing::warn!(%error, "advice cannot be understood"),
+                }
+                Ok(())
+            }
             // Of a later build.
             None => Ok(()),
+        }
+    }
+
+    fn take_advice(&self, advice: Advice) {
+        self.standings.learn(advice.coolings);
+        self.standings.measured(advice.measures);
+        if let Some((endpoints, ttl_ms)) = advice.endpoints {
+            self.standings.advised(endpoints, Duration::from_millis(ttl_ms));
         }
     }
 

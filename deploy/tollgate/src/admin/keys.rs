@@ -1,13 +1,16 @@
 //! `admin keys`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use proto::admin::{
-    CreateKeyRequest, CreateKeyResponse, Key, Limits, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest,
-    UpdateKeyRequest,
+    CreateKeyRequest, CreateKeyResponse, GetKeyRequest, Key, Limits, ListKeysRequest, RevokeKeyRequest,
+    RotateKeyRequest, UpdateKeyRequest,
 };
 use serde_json::{Value, json};
 
 use super::output::or_null;
+use super::routing::{self, Deed};
 use super::session::Session;
 use super::{Error, Said, fleet, note};
 
@@ -24,6 +27,9 @@ pub enum Command {
         /// When it stops working, such as 2027-01-01T00:00:00Z.
         #[arg(long, value_name = "RFC3339")]
         expires: Option<String>,
+        /// A file with rules of where its requests may go; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        routing: Option<PathBuf>,
     },
     /// An organisation's keys.
     List {
@@ -61,6 +67,9 @@ pub enum Command {
     },
     /// Give a key a new text; the old one stops working at once.
     Rotate { id: String },
+    /// Rules of where its requests may go, beside what the organisation's rules say.
+    #[command(subcommand)]
+    Routing(routing::Command),
 }
 
 #[derive(Debug, Args)]
@@ -112,12 +121,13 @@ impl LimitFlags {
 pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error> {
     let mut keys = session.keys();
     match command {
-        Command::Create { org, name, limits, expires } => {
+        Command::Create { org, name, limits, expires, routing } => {
             let request = CreateKeyRequest {
                 org: org.clone(),
                 name: name.clone(),
                 limits: Some(limits.message()),
                 expires_at: expires.clone().unwrap_or_default(),
+                routing: routing.as_deref().map(routing::read).transpose()?.unwrap_or_default(),
             };
             Ok(created(keys.create_key(request).await?.into_inner()))
         }
@@ -129,6 +139,7 @@ pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error
                 disabled: enable.then_some(false),
                 limits: (limits.given() || *no_limits).then(|| limits.message()),
                 expires_at: expires.as_ref().map(|text| if text == "never" { String::new() } else { text.clone() }),
+                routing: None,
             };
             updated(keys.update_key(request).await?.into_inner())
         }
@@ -144,6 +155,19 @@ pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error
                 note(&revoked.note);
             }
             Ok(Said::data(json!({ "id": revoked.id, "revision": revoked.revision })))
+        }
+        Command::Routing(command) => {
+            let (id, deed) = command.deed()?;
+            let id = id.to_owned();
+            let key = match deed {
+                Deed::Show => keys.get_key(GetKeyRequest { id }).await?.into_inner(),
+                Deed::Write(text) => {
+                    let request = UpdateKeyRequest { id, routing: Some(text), ..UpdateKeyRequest::default() };
+                    keys.update_key(request).await?.into_inner()
+                }
+            };
+            note(&key.note);
+            Ok(routing::said(&key.routing))
         }
         Command::Rotate { id } => Ok(created(keys.rotate_key(RotateKeyRequest { id: id.clone() }).await?.into_inner())),
     }
@@ -182,5 +206,6 @@ fn row(key: &Key) -> Value {
         "id": key.id, "name": key.name, "hint": key.hint, "limit": limits.limit, "reset": or_null(&limits.reset),
         "rpm": limits.rpm, "tpm": limits.tpm, "allow_models": limits.allow_models, "expires_at": or_null(&key.expires_at),
         "disabled": key.disabled, "revoked_at": or_null(&key.revoked_at), "created_at": key.created_at,
+        "routing": routing::shown(&key.routing),
     })
 }

@@ -1,6 +1,7 @@
 //! The command line over the admin API: one file per noun. Data goes to stdout, everything else to stderr.
 //! Decides nothing: what may be done is the controller's to say.
 
+mod aliases;
 pub mod apply;
 mod audit;
 mod credits;
@@ -10,7 +11,10 @@ mod ledger;
 mod models;
 mod orgs;
 mod output;
+mod presets;
 mod providers;
+mod routes;
+mod routing;
 mod session;
 mod tokens;
 mod usage;
@@ -84,6 +88,12 @@ enum Noun {
     /// Organisations: who pays.
     #[command(subcommand)]
     Orgs(orgs::Command),
+    /// An organisation's own names for models.
+    #[command(subcommand)]
+    Aliases(aliases::Command),
+    /// Models and rules of an organisation under one name, in versions.
+    #[command(subcommand)]
+    Presets(presets::Command),
     /// API keys and their limits.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -102,6 +112,9 @@ enum Noun {
     /// Models, endpoints and prices.
     #[command(subcommand)]
     Models(models::Command),
+    /// Where requests go, and would go under other rules.
+    #[command(subcommand)]
+    Routes(routes::Command),
     /// Connected proxies.
     #[command(subcommand)]
     Fleet(fleet::Command),
@@ -153,12 +166,15 @@ async fn said(admin: &Admin) -> Result<Said, Error> {
     let mut session = Session::open(&admin.admin_url, admin.token.as_deref(), admin.ca.as_deref()).await?;
     match &admin.noun {
         Noun::Orgs(command) => orgs::run(&mut session, command).await,
+        Noun::Aliases(command) => aliases::run(&mut session, command).await,
+        Noun::Presets(command) => presets::run(&mut session, command).await,
         Noun::Keys(command) => keys::run(&mut session, command).await,
         Noun::Tokens(command) => tokens::run(&mut session, command).await,
         Noun::Credits(command) => credits::run(&mut session, command).await,
         Noun::Usage(command) => usage::run(&mut session, command).await,
         Noun::Providers(command) => providers::run(&mut session, command).await,
         Noun::Models(command) => models::run(&mut session, command).await,
+        Noun::Routes(command) => routes::run(&mut session, command).await,
         Noun::Fleet(command) => fleet::run(&mut session, command).await,
         Noun::Ledger(command) => ledger::run(&mut session, command).await,
         Noun::Audit(command) => audit::run(&mut session, command).await,

@@ -1,10 +1,11 @@
 //! `admin orgs`.
 
 use clap::Subcommand;
-use proto::admin::{CreateOrgRequest, ListOrgsRequest, Org, UpdateOrgRequest};
+use proto::admin::{CreateOrgRequest, GetOrgRequest, ListOrgsRequest, Org, UpdateOrgRequest};
 use serde_json::{Value, json};
 
 use super::output::or_null;
+use super::routing::{self, Deed};
 use super::session::Session;
 use super::{Error, Said, note};
 
@@ -29,7 +30,13 @@ pub enum Command {
         freeze: bool,
         #[arg(long)]
         thaw: bool,
+        /// A slug; `high` and `low`, also as the end of it (`team-high`), say who goes first where a provider is scarce.
+        #[arg(long)]
+        plan: Option<String>,
     },
+    /// Rules of where requests may go: they bind all keys of the organisation.
+    #[command(subcommand)]
+    Routing(routing::Command),
 }
 
 pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error> {
@@ -54,12 +61,26 @@ pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error
                 }
             }
         }
-        Command::Update { id, name, freeze, thaw } => {
+        Command::Update { id, name, freeze, thaw, plan } => {
             let frozen = if *freeze { Some(true) } else { thaw.then_some(false) };
-            let org =
-                orgs.update_org(UpdateOrgRequest { id: id.clone(), name: name.clone(), frozen }).await?.into_inner();
+            let (id, name, plan) = (id.clone(), name.clone(), plan.clone());
+            let request = UpdateOrgRequest { id, name, frozen, plan, routing: None };
+            let org = orgs.update_org(request).await?.into_inner();
             note(&org.note);
             Ok(Said::data(row(&org)))
+        }
+        Command::Routing(command) => {
+            let (id, deed) = command.deed()?;
+            let id = id.to_owned();
+            let org = match deed {
+                Deed::Show => orgs.get_org(GetOrgRequest { id }).await?.into_inner(),
+                Deed::Write(text) => {
+                    let request = UpdateOrgRequest { id, routing: Some(text), ..UpdateOrgRequest::default() };
+                    orgs.update_org(request).await?.into_inner()
+                }
+            };
+            note(&org.note);
+            Ok(routing::said(&org.routing))
         }
     }
 }
@@ -68,5 +89,6 @@ fn row(org: &Org) -> Value {
     json!({
         "id": org.id, "name": org.name, "slug": or_null(&org.slug), "billing": org.billing, "plan": org.plan,
         "frozen": org.frozen, "created_at": org.created_at,
+        "routing": routing::shown(&org.routing),
     })
 }

@@ -8,8 +8,10 @@ use proto::admin::catalog_service_client::CatalogServiceClient;
 use proto::admin::credits_service_client::CreditsServiceClient;
 use proto::admin::fleet_service_client::FleetServiceClient;
 use proto::admin::keys_service_client::KeysServiceClient;
+use proto::admin::names_service_client::NamesServiceClient;
 use proto::admin::orgs_service_client::OrgsServiceClient;
 use proto::admin::providers_service_client::ProvidersServiceClient;
+use proto::admin::routes_service_client::RoutesServiceClient;
 use proto::admin::tokens_service_client::TokensServiceClient;
 use proto::admin::usage_service_client::UsageServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -53,6 +55,7 @@ macro_rules! clients {
 
 clients! {
     orgs OrgsServiceClient,
+    names NamesServiceClient,
     keys KeysServiceClient,
     tokens TokensServiceClient,
     credits CreditsServiceClient,
@@ -61,6 +64,7 @@ clients! {
     catalog CatalogServiceClient,
     fleet FleetServiceClient,
     audit AuditServiceClient,
+    routes RoutesServiceClient,
 }
 
 impl Session {

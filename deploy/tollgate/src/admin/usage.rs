@@ -1,8 +1,8 @@
 //! `admin usage`.
 
 use clap::Subcommand;
-use proto::admin::{ListUsageRequest, UsageRecord};
-use serde_json::{Value, json};
+use proto::admin::{Attempt, GetUsageRequest, ListUsageRequest, Routing, UsageRecord};
+use serde_json::{Map, Value, json};
 
 use super::output::or_null;
 use super::session::Session;
@@ -26,19 +26,40 @@ pub enum Command {
         #[arg(long)]
         key: Option<String>,
     },
+    /// One request and the way it took, by its own id or the answer's.
+    Show {
+        #[arg(long)]
+        org: String,
+        id: String,
+    },
 }
 
 pub async fn run(session: &mut Session, command: &Command) -> Result<Said, Error> {
-    let Command::List { org, since, limit, key } = command;
+    match command {
+        Command::List { org, since, limit, key } => {
+            let request = ListUsageRequest {
+                org: org.clone(),
+                since: since.clone().unwrap_or_default(),
+                key: key.clone().unwrap_or_default(),
+                ..ListUsageRequest::default()
+            };
+            list(session, request, *limit).await
+        }
+        Command::Show { org, id } => {
+            let request = GetUsageRequest { org: org.clone(), id: id.clone() };
+            let record = session.usage().get_usage(request).await?.into_inner();
+            let mut shown = row(&record);
+            if let (Some(fields), Some(routing)) = (shown.as_object_mut(), &record.routing) {
+                fields.extend(way(routing));
+            }
+            Ok(Said::data(shown))
+        }
+    }
+}
+
+async fn list(session: &mut Session, mut request: ListUsageRequest, limit: u32) -> Result<Said, Error> {
     let mut usage = session.usage();
-    let mut rows = Vec::new();
-    let mut request = ListUsageRequest {
-        org: org.clone(),
-        since: since.clone().unwrap_or_default(),
-        key: key.clone().unwrap_or_default(),
-        ..ListUsageRequest::default()
-    };
-    let mut left = *limit;
+    let (mut rows, mut left) = (Vec::new(), limit);
     while left > 0 {
         request.limit = left.min(PAGE);
         let page = usage.list_usage(request.clone()).await?.into_inner().records;
@@ -68,5 +89,25 @@ fn row(record: &UsageRecord) -> Value {
         "streamed": record.streamed, "upstream_id": or_null(&record.upstream_id),
         "finish_reason": or_null(&record.finish_reason), "billing": record.billing, "plan": record.plan,
         "price_version": record.price_version, "proxy": record.proxy, "written_off": record.written_off,
+    })
+}
+
+/// How it found its endpoint.
+fn way(routing: &Routing) -> Map<String, Value> {
+    let attempts: Vec<Value> = routing.attempts.iter().map(attempt).collect();
+    let fields = [
+        ("strategy", json!(routing.strategy)),
+        ("candidates", json!(routing.candidates)),
+        ("passed_over", json!(routing.passed_over)),
+        ("region", or_null(&routing.region)),
+        ("attempts", Value::Array(attempts)),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "provider": attempt.provider, "model": attempt.model, "endpoint": attempt.endpoint, "status": attempt.status,
+        "code": or_null(&attempt.code), "trigger": or_null(&attempt.trigger), "latency_ms": attempt.latency_ms,
     })
 }

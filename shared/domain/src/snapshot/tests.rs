@@ -14,6 +14,8 @@ fn org(n: u128) -> Org {
         plan: PlanId::standard(),
         frozen: false,
         created_at: Timestamp::from_us(1),
+        routing: None,
+        names: None,
     }
 }
 
@@ -37,6 +39,7 @@ fn provider() -> Provider {
         credential_version: 1,
         regions: vec![],
         data_policy: DataPolicy::default(),
+        limits: Default::default(),
         insecure: false,
         enabled: true,
     }

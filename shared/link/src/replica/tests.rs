@@ -17,6 +17,8 @@ fn org(n: u128) -> Resource {
         plan: PlanId::standard(),
         frozen: false,
         created_at: NOW,
+        routing: None,
+        names: None,
     })
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tollgate_tests::clients::{Ask, Client, Reply};
 use tollgate_tests::fake::strict::Family;
 
-pub use events::Event;
+pub use events::{Event, parse};
 
 /// What a family's client needs to know about its family.
 pub trait Tongue: Sync {

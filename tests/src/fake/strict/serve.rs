@@ -289,7 +289,8 @@ pub(crate) fn failed(answer: &Answer, front: &dyn Front) -> Option<Out> {
     }
     let status = answer.commands.error?;
     let mut out = Out::json(status, &front.error(status, BROKEN, None));
-    if matches!(status, 429 | 503 | 529) {
+    // Whoever names a time is left alone by all: that is for those who have a model to themselves.
+    if matches!(status, 429 | 503 | 529) && answer.commands.has("wait") {
         out.headers.push(("retry-after", "7".to_owned()));
     }
     Some(out)

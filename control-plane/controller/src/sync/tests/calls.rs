@@ -55,6 +55,7 @@ async fn provider(house: &House, id: &str, secret: &[u8]) -> ProviderId {
         credential_version: 0,
         regions: Vec::new(),
         data_policy: DataPolicy::default(),
+        limits: Default::default(),
         insecure: false,
         enabled: true,
     };

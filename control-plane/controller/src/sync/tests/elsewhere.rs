@@ -132,3 +132,27 @@ async fn credentials_are_handed_out_by_any_controller() {
     assert!(client.secrets(request(3)).await.unwrap().into_inner().secrets.is_empty());
     assert_eq!(client.secrets(request(4)).await.unwrap_err().code(), Code::PermissionDenied);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_controllers_proxy_met_the_other_controller_knows() {
+    let Some(database) = Database::make() else { return };
+    let (one, other, mut edge) = two(&database).await;
+    let cooling = |left_ms| wire::Cooling {
+        provider: "acme".to_owned(),
+        credential_version: 1,
+        upstream_model: "m".to_owned(),
+        left_ms,
+    };
+    let begun = std::time::Instant::now();
+    edge.observe(wire::Observations { coolings: vec![cooling(60_000)], ..wire::Observations::default() }).await;
+    let cools = |house: &House| house.app.health.coolings(crate::health::now_ms(&house.app));
+    let known = async {
+        while cools(&one).is_empty() || cools(&other).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.expect("the other controller was not told");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let left = cools(&one)[0].1;
+    assert!((55_000..=60_000).contains(&left), "{left}");
+}

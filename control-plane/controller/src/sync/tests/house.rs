@@ -69,6 +69,7 @@ impl House {
         );
         let tasks = Tasks::default();
         crate::sync::start(&app, &tasks).await.unwrap();
+        crate::health::start(&app, &tasks);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = Server::builder().add_service(SyncServiceServer::new(Service::new(app.clone())));
@@ -97,6 +98,8 @@ impl House {
             plan: PlanId::standard(),
             frozen: false,
             created_at: self.app.now(),
+            routing: None,
+            names: None,
         };
         let mut edit = self.app.store.edit(Actor::Root, self.app.now()).await.unwrap();
         store::orgs::insert(&mut edit, &org).await.unwrap();
@@ -193,7 +196,7 @@ impl Edge {
             let message = message?.ok_or_else(|| Status::cancelled("the stream ended"))?;
             assert!(message.encoded_len() <= 64 * 1024, "a message of {} bytes", message.encoded_len());
             match message.message.unwrap() {
-                Message::Heartbeat(_) => {}
+                Message::Heartbeat(_) | Message::Advice(_) => {}
                 Message::Delta(delta) => return Ok(self.delta(delta).await),
                 Message::Resync(_) => {
                     self.replica.resync();
@@ -225,6 +228,10 @@ impl Edge {
             self.ack(ack.nonce, "").await;
         }
         came
+    }
+
+    pub async fn observe(&mut self, observed: wire::Observations) {
+        self.up.send(said(wire::watch_request::Message::Observations(observed))).await.unwrap();
     }
 
     pub async fn ack(&mut self, nonce: u64, error: &str) {

@@ -3,7 +3,7 @@
 mod calls;
 mod connection;
 mod elsewhere;
-mod house;
+pub(crate) mod house;
 mod reports;
 mod silence;
 

@@ -9,7 +9,7 @@ use domain::money::Money;
 use domain::orgs::BillingMode;
 use domain::pools::PoolId;
 use domain::time::Timestamp;
-use domain::usage::{Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Outcome, TokenUsage, Trail, UsageRecord, UsageSource};
 
 use super::house::House;
 use crate::access::installation_scope;
@@ -49,6 +49,7 @@ fn record(number: u128, key: &Key, cost: i64, written_off: i64) -> UsageRecord {
         started_at: Timestamp::from_us(1_700_000_000_000_000),
         latency_ms: 5,
         ttft_ms: None,
+        trail: Trail::default(),
     }
 }
 

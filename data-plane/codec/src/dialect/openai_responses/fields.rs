@@ -44,7 +44,7 @@ pub static FIELDS: &Fields = &[
     ours("route", Meaning::Own),
     ours("transforms", Meaning::Own),
     ours("plugins", Meaning::Own),
-    ours("preset", Meaning::Own),
+    ours("preset", Meaning::Preference),
     ours("session_id", Meaning::Session),
     ours("trace", Meaning::Own),
     ours("tags", Meaning::Own),

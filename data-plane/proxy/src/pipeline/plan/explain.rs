@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 
-use domain::{catalog::PriceList, money::Price, snapshot::Route};
+use domain::{catalog::PriceList, money::Price, routing::Strategy, snapshot::Route};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::{
-    Asker, Sifted,
-    order::{self, Listing, Strategy},
+    Sifted,
+    naming::Asker,
+    order::{self, Listing},
     wish::Wish,
 };
 use crate::{
@@ -44,6 +45,8 @@ struct Candidate<'a> {
     chance: f64,
     /// It has failed lately, or is slower than preferred: others go first.
     set_aside: bool,
+    /// What all proxies together say of it: healthy, degraded or ejected.
+    state: &'static str,
     slower_than_preferred: bool,
     /// As this proxy has measured it; null where it has not.
     latency_ms: Option<u64>,
@@ -75,18 +78,18 @@ pub(crate) fn explain(
     arrival: &Arrival,
 ) -> Result<Response<Outflow>, Refusal> {
     let worker = &visit.worker;
-    let asker = Asker { worker, dialect: visit.dialect, view, policy: &purse.policy };
+    let asker = Asker { worker, dialect: visit.dialect, view, purse };
     let first = asker.named(arrival.requested())?;
-    let wish = Wish::of(arrival, first.variant)?.unwrap_or_default();
-    let offers = asker.offers(&first.offer, arrival, &wish)?;
-    let sifted = Sifted::of(&offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan));
+    let wish = Wish::of(arrival, first.wishes(), purse)?.unwrap_or_default();
+    let offers = asker.offers(&first, arrival, &wish)?;
+    let sifted = Sifted::of(worker, &offers, &wish, || visit.dialect.parameters(&arrival.body, &arrival.scan));
     let mut listings = sifted.listings(worker, &wish, |_| false);
     // The lowest number draws the cheapest, which is the likeliest.
     order::sort(&mut listings, &wish, 0.0);
-    if wish.takes_one() {
+    if wish.book.takes_one() {
         listings.truncate(1);
     }
-    let strategy = Strategy::of(&wish);
+    let strategy = wish.book.strategy();
     let explanation = Explanation {
         object: "route.explanation",
         requested: arrival.requested(),
@@ -138,6 +141,7 @@ impl<'a> Candidate<'a> {
             regions: &provider.regions,
             chance,
             set_aside: listing.is_shut || listing.is_aside,
+            state: listing.state.name(),
             slower_than_preferred: listing.is_slow,
             latency_ms: known(listing.first_output_ms),
             throughput: known(listing.speed),

@@ -3,52 +3,48 @@
 
 mod affinity;
 mod explain;
-mod filter;
+mod naming;
 mod order;
 mod spelling;
 mod variant;
 mod wish;
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
-use codec::Dialect;
 use domain::{
     faults::{Fault, FaultCode},
-    keys::Policy,
+    routing::{Micros, Strategy, Trigger, Triggers},
     snapshot::Route,
 };
+use link::health::view::State;
 use serde_json::json;
 
 pub(super) use self::explain::explain;
-use self::{
-    order::{Listing, Strategy},
-    variant::Variant,
-    wish::Wish,
+use self::{naming::Asker, order::Listing, wish::Wish};
+use super::{
+    Refusal, Visit,
+    arrival::Arrival,
+    trail::{self, Trail},
 };
-use super::{Refusal, Visit, arrival::Arrival, trail::Trail};
 use crate::{
     offers::{Lane, Offer, View},
     purse::Purse,
     worker::Worker,
 };
 
-/// Models that one request may name; each costs a look-up.
-const MODELS_MOST: usize = 16;
+/// Why an endpoint is left out that its provider wants to be left alone.
+const COOLING: &str = "cooling";
 
 /// Endpoints in the order in which they are tried. Never empty.
 pub(crate) struct Plan {
     pub lanes: Rc<[Rc<Lane>]>,
     /// Whether a translation may lose nothing.
     pub requires_parameters: bool,
+    /// The failures that may lead to another model.
+    pub triggers: Triggers,
     /// The first model that the request names.
-    first: Named,
-}
-
-/// A model as somebody named it.
-struct Named {
-    offer: Rc<Offer>,
-    variant: Option<Variant>,
-    /// The letters of the name before the variant.
+    first: Rc<Offer>,
+    /// The letters of its name before the variant.
     plain: usize,
 }
 
@@ -56,8 +52,8 @@ impl Plan {
     /// How the model is called in the answer: as the caller did, without a variant, where that model answered; else by
     /// its full id.
     pub fn public_name(&self, lane: &Lane, arrival: &Arrival) -> String {
-        match lane.route.endpoint.model == self.first.offer.entry.model.id {
-            true => arrival.requested().get(..self.first.plain).unwrap_or_default().to_owned(),
+        match lane.route.endpoint.model == self.first.entry.model.id {
+            true => arrival.requested().get(..self.plain).unwrap_or_default().to_owned(),
             false => lane.route.endpoint.model.to_string(),
         }
     }
@@ -70,19 +66,21 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
         visit.span.record("gen_ai.request.model", requested);
         visit.span.record("otel.name", format!("chat {requested}"));
     }
-    let asker = Asker { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
+    let asker = Asker { worker: &visit.worker, dialect: visit.dialect, view, purse };
     let first = asker.named(requested)?;
-    let wish = Wish::of(arrival, first.variant)?;
-    let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside());
+    let wish = Wish::of(arrival, first.wishes(), purse)?;
+    let is_calm = || !first.offer.lanes.iter().any(|lane| lane.health.is_aside() || lane.standing.is_amiss());
     let chosen = match wish {
         // Nothing is wished and nothing is amiss: the lists that were made when the snapshot came will do.
-        None if arrival.scan.fallbacks.is_empty() && is_calm() => Chosen::drawn(&first.offer, purse, arrival),
+        None if arrival.scan.fallbacks.is_empty() && first.others().is_empty() && is_calm() => {
+            Chosen::drawn(&first.offer, purse, arrival)
+        }
         wish => {
             let wish = wish.unwrap_or_default();
-            if let Some(timeout) = wish.timeout {
+            if let Some(timeout) = wish.book.timeout() {
                 visit.limit(timeout);
             }
-            let offers = asker.offers(&first.offer, arrival, &wish)?;
+            let offers = asker.offers(&first, arrival, &wish)?;
             let parameters = || visit.dialect.parameters(&arrival.body, &arrival.scan);
             Chosen::wished(&visit.worker, &offers, wish, || affinity::draw(&first.offer, purse, arrival), parameters)?
         }
@@ -90,15 +88,16 @@ pub(crate) fn plan(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival)
     if chosen.lanes.is_empty() {
         return Err(no_endpoints(first.offer.closed.iter().map(|(_, reason)| *reason)));
     }
-    let Chosen { lanes, requires_parameters, strategy, near, total } = chosen;
+    let Chosen { lanes, requires_parameters, triggers, strategy, near, total } = chosen;
+    visit.is_planned(trail::way(strategy.name(), lanes.len(), near.as_deref()));
     visit.leaves_trail(|| Trail::new(requested, strategy.name(), near, lanes.clone(), total));
-    Ok(Plan { lanes, requires_parameters, first })
+    Ok(Plan { lanes, requires_parameters, triggers, first: first.offer, plain: first.plain })
 }
 
 /// Whether any endpoint of the first model can be asked in the client's dialect. An unknown model and one that the key may
 /// not use are refused.
 pub(super) fn can_be_asked(visit: &Visit, view: &View, purse: &Purse, arrival: &Arrival) -> Result<bool, Refusal> {
-    let asker = Asker { worker: &visit.worker, dialect: visit.dialect, view, policy: &purse.policy };
+    let asker = Asker { worker: &visit.worker, dialect: visit.dialect, view, purse };
     Ok(!asker.named(arrival.requested())?.offer.lanes.is_empty())
 }
 
@@ -106,6 +105,7 @@ pub(super) fn can_be_asked(visit: &Visit, view: &View, purse: &Purse, arrival: &
 struct Chosen {
     lanes: Rc<[Rc<Lane>]>,
     requires_parameters: bool,
+    triggers: Triggers,
     strategy: Strategy,
     /// The region that was preferred.
     near: Option<String>,
@@ -121,7 +121,8 @@ impl Chosen {
             _ => offer.led_by(offer.odds.draw(affinity::draw(offer, purse, arrival))),
         };
         let total = offer.lanes.len() + offer.closed.len();
-        Chosen { lanes, requires_parameters: false, strategy: Strategy::Balanced, near: None, total }
+        let (strategy, triggers) = (Strategy::Balanced, Triggers::ALL);
+        Chosen { lanes, requires_parameters: false, triggers, strategy, near: None, total }
     }
 
     /// What is left of these models after a wish, in the order that it asks for.
@@ -132,19 +133,20 @@ impl Chosen {
         draw: impl FnOnce() -> f64,
         parameters: impl FnOnce() -> Vec<String>,
     ) -> Result<Chosen, Refusal> {
-        let sifted = Sifted::of(offers, &wish, parameters);
+        let sifted = Sifted::of(worker, offers, &wish, parameters);
         if sifted.kept.is_empty() {
-            return Err(no_endpoints(sifted.excluded.iter().map(|(_, reason)| *reason)));
+            return Err(sifted.refusal());
         }
-        let strategy = Strategy::of(&wish);
+        let strategy = wish.book.strategy();
         let random = if strategy == Strategy::Balanced { draw() } else { 0.0 };
-        let mut listings = sifted.listings(worker, &wish, |lane| lane.health.take_probe(&worker.alarms));
+        let mut listings = sifted.listings(worker, &wish, |lane| lane.take_probe(worker));
         order::sort(&mut listings, &wish, random);
-        let most = if wish.takes_one() { 1 } else { listings.len() };
+        let most = if wish.book.takes_one() { 1 } else { listings.len() };
         let lanes = listings.iter().take(most).filter_map(|listing| sifted.kept.get(listing.place));
         Ok(Chosen {
             lanes: lanes.map(|(_, lane)| lane.clone()).collect(),
-            requires_parameters: wish.require_parameters == Some(true),
+            requires_parameters: wish.book.requires_parameters(),
+            triggers: wish.book.triggers(),
             strategy,
             near: wish.near,
             total: offers.iter().map(|offer| offer.lanes.len() + offer.closed.len()).sum(),
@@ -152,84 +154,90 @@ impl Chosen {
     }
 }
 
-/// Who asks, and what there is.
-struct Asker<'a> {
-    worker: &'a Worker,
-    dialect: &'static Dialect,
-    view: &'a View,
-    policy: &'a Policy,
-}
-
-impl Asker<'_> {
-    /// The model of this name, if it may be used. What looks like a variant may be part of a model's own name.
-    fn named(&self, name: &str) -> Result<Named, Refusal> {
-        let whole = self.worker.offer(self.view, self.dialect, name);
-        let (plain, variant) = if whole.is_some() { (name, None) } else { variant::split(name) };
-        let offer = whole.or_else(|| variant.and_then(|_| self.worker.offer(self.view, self.dialect, plain)));
-        let offer = offer.ok_or_else(|| unknown_model(plain))?;
-        let id = offer.entry.model.id.as_str();
-        if self.policy.allows_model(id) {
-            return Ok(Named { offer, variant, plain: plain.len() });
-        }
-        let message = format!("This key may not use the model `{id}`.");
-        Err(Fault::new(FaultCode::ModelNotAllowed, message).param("model").into())
-    }
-
-    /// The first model, and those of the others that exist and may be used.
-    fn offers(&self, first: &Rc<Offer>, arrival: &Arrival, wish: &Wish) -> Result<Vec<Rc<Offer>>, Refusal> {
-        let scan = &arrival.scan;
-        let named = scan.fallbacks.iter().skip(usize::from(scan.model.is_none()));
-        let mut offers = vec![first.clone()];
-        for (place, name) in named.chain(&wish.models).enumerate() {
-            if place + 1 >= MODELS_MOST {
-                let message = format!("`models` names more than {MODELS_MOST} models.");
-                return Err(Fault::new(FaultCode::InvalidRequest, message).param("models").into());
-            }
-            if let Ok(Named { offer, .. }) = self.named(name)
-                && !offers.iter().any(|known| Rc::ptr_eq(known, &offer))
-            {
-                offers.push(offer);
-            }
-        }
-        Ok(offers)
-    }
-}
-
 /// The endpoints that may serve a request, each with the place of its model, and those that may not, with the reason.
 struct Sifted {
     kept: Vec<(usize, Rc<Lane>)>,
     excluded: Vec<(Route, &'static str)>,
+    /// When the first of those that cool may be asked again.
+    ready_in: Option<Duration>,
 }
 
 impl Sifted {
-    fn of(offers: &[Rc<Offer>], wish: &Wish, parameters: impl FnOnce() -> Vec<String>) -> Sifted {
-        let wanted = if wish.require_parameters == Some(true) { parameters() } else { Vec::new() };
-        let mut sifted = Sifted { kept: Vec::new(), excluded: Vec::new() };
+    fn of(worker: &Worker, offers: &[Rc<Offer>], wish: &Wish, parameters: impl FnOnce() -> Vec<String>) -> Sifted {
+        let wanted = if wish.book.requires_parameters() { parameters() } else { Vec::new() };
+        let mut sifted = Sifted { kept: Vec::new(), excluded: Vec::new(), ready_in: None };
         for (place, offer) in offers.iter().enumerate() {
             sifted.excluded.extend(offer.closed.iter().cloned());
             let listed = &offer.entry.model.supported_parameters;
             let lacks = |_: &Route| wanted.iter().any(|name| !codec::parameters::is_listed(name, listed));
             for lane in offer.lanes.iter() {
-                match filter::excluded(wish, &lane.route, lacks) {
-                    None => sifted.kept.push((place, lane.clone())),
+                match wish.book.excluded(&lane.route, lacks) {
+                    None if place > 0 && wish.book.triggers().is_empty() => sifted.leave(lane.route.clone()),
+                    None => sifted.take(place, lane, lane.cooling(worker)),
                     Some(reason) => sifted.excluded.push((lane.route.clone(), reason)),
                 }
             }
         }
+        if !wish.book.is_pooled() && !wish.book.triggers().has(sifted.missing(offers)) {
+            sifted.keep_to_the_first();
+        }
         sifted
+    }
+
+    /// What it would be, in the words of rules, to go past the first model where it has no endpoint left.
+    fn missing(&self, offers: &[Rc<Offer>]) -> Trigger {
+        let first = offers.first().map(|offer| &offer.entry.model.id);
+        let is_cooling = |(route, reason): &(Route, &str)| *reason == COOLING && Some(&route.endpoint.model) == first;
+        if self.excluded.iter().any(is_cooling) { Trigger::RateLimit } else { Trigger::ProviderError }
+    }
+
+    /// Leaves the other models out if nothing is left of the first.
+    fn keep_to_the_first(&mut self) {
+        if !self.kept.iter().any(|(place, _)| *place == 0) {
+            let others = std::mem::take(&mut self.kept);
+            others.into_iter().for_each(|(_, lane)| self.leave(lane.route.clone()));
+        }
+    }
+
+    /// No failure may lead to this endpoint's model.
+    fn leave(&mut self, route: Route) {
+        self.excluded.push((route, "fallback_triggers"));
+    }
+
+    /// An endpoint may serve it, unless its provider wants to be left alone.
+    fn take(&mut self, place: usize, lane: &Rc<Lane>, cooling: Option<Duration>) {
+        match cooling {
+            None => self.kept.push((place, lane.clone())),
+            Some(left) => {
+                self.excluded.push((lane.route.clone(), COOLING));
+                self.ready_in = Some(self.ready_in.map_or(left, |soonest| soonest.min(left)));
+            }
+        }
+    }
+
+    /// Why nobody is left.
+    fn refusal(&self) -> Refusal {
+        let refusal = no_endpoints(self.excluded.iter().map(|(_, reason)| *reason));
+        let Some(ready_in) = self.ready_in else { return refusal };
+        let message = "Every provider that may serve this request is limiting us: try again later.";
+        let ready_in = u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX);
+        let fault = Fault::new(FaultCode::ProviderRateLimited, message).retry_after_ms(ready_in);
+        Fault { metadata: refusal.fault.metadata, ..fault }.into()
     }
 
     /// What is known of those that may serve it. Of an endpoint of which `probes` lets this request find out how it does, no
     /// ill is said.
     fn listings(&self, worker: &Worker, wish: &Wish, probes: impl Fn(&Lane) -> bool) -> Vec<Listing<'_>> {
         let kept = self.kept.iter().enumerate();
+        let is_aside = |lane: &Lane| lane.health.is_aside() || lane.state(worker) == State::Ejected;
         let listings = kept.map(|(place, (model, lane))| Listing {
             place,
             route: &lane.route,
             model: *model,
             is_shut: lane.health.is_shut(&worker.alarms),
-            is_aside: lane.health.is_aside() && !probes(lane),
+            is_aside: is_aside(lane) && !probes(lane),
             is_slow: is_slow(worker, lane, wish),
+            state: lane.state(worker),
             first_output_ms: lane.health.first_output_ms(),
             speed: lane.health.speed(),
         });
@@ -240,19 +248,16 @@ impl Sifted {
 /// Whether an endpoint is known to miss what is preferred. Throughput is what this share of answers reaches at least.
 fn is_slow(worker: &Worker, lane: &Lane, wish: &Wish) -> bool {
     let (health, alarms) = (&lane.health, &worker.alarms);
-    let above =
-        |(share, seconds): (f64, f64)| health.latency_at(share, alarms).is_some_and(|ms| ms as f64 > seconds * 1_000.0);
-    let below = |(share, tokens): (f64, f64)| {
-        health.throughput_at(1.0 - share, alarms).is_some_and(|speed| (speed as f64) < tokens)
+    let share = |percent: u8| f64::from(percent) / 100.0;
+    let latency = |(percent, seconds): (u8, Micros)| {
+        health.latency_at(share(percent), alarms).is_some_and(|ms| i128::from(ms) * 1_000 > i128::from(seconds.0))
     };
-    wish.preferred_max_latency.is_some_and(|most| most.each().any(above))
-        || wish.preferred_min_throughput.is_some_and(|least| least.each().any(below))
-}
-
-fn unknown_model(name: &str) -> Refusal {
-    let shown: String = name.chars().take(100).collect();
-    let message = format!("The model `{shown}` does not exist.");
-    Fault::new(FaultCode::UnknownModel, message).param("model").into()
+    let throughput = |(percent, tokens): (u8, Micros)| {
+        let speed = health.throughput_at(1.0 - share(percent), alarms);
+        speed.is_some_and(|speed| i128::from(speed) * 1_000_000 < i128::from(tokens.0))
+    };
+    wish.book.most_latency().is_some_and(|most| most.each().any(latency))
+        || wish.book.least_throughput().is_some_and(|least| least.each().any(throughput))
 }
 
 fn no_endpoints(reasons: impl IntoIterator<Item = &'static str>) -> Refusal {
@@ -288,6 +293,7 @@ pub(super) mod tests {
             credential_version: 1,
             regions: vec!["us".to_owned()],
             data_policy: DataPolicy::default(),
+            limits: Default::default(),
             insecure: false,
             enabled: true,
         }

@@ -1,13 +1,15 @@
 //! In which order endpoints are tried. Pure: what is known about each and a random number in, an order out. Never drops one;
-//! that is `filter`.
+//! that is `domain::routing`.
 
-use domain::snapshot::Route;
-
-use super::{
-    filter::{is_named, is_part},
-    wish::{By, Wish},
+use domain::{
+    routing::{By, Strategy, Trigger, is_named, is_part, price_key},
+    snapshot::Route,
 };
-use crate::{odds::Odds, offers::price_key};
+
+use link::health::view::State;
+
+use super::wish::Wish;
+use crate::odds::Odds;
 
 /// One endpoint with what this worker has seen of it.
 #[derive(Clone, Copy)]
@@ -23,57 +25,20 @@ pub(super) struct Listing<'a> {
     pub is_aside: bool,
     /// Misses a preferred throughput or latency.
     pub is_slow: bool,
+    /// What all proxies together say of it.
+    pub state: State,
     /// Milliseconds to the first output; 0 when unknown.
     pub first_output_ms: u64,
     /// Output tokens a second; 0 when unknown.
     pub speed: u64,
 }
 
-/// How an order comes about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Strategy {
-    /// The first is drawn by price, the others follow by price.
-    Balanced,
-    /// As the sender lists the providers.
-    Order,
-    Price,
-    Latency,
-    Throughput,
-    Exacto,
-}
-
-impl Strategy {
-    /// The strategy that a wish asks for.
-    pub fn of(wish: &Wish) -> Strategy {
-        match (&wish.order, wish.by()) {
-            (Some(_), _) => Strategy::Order,
-            (None, None) => Strategy::Balanced,
-            (None, Some(By::Price)) => Strategy::Price,
-            (None, Some(By::Latency)) => Strategy::Latency,
-            (None, Some(By::Throughput)) => Strategy::Throughput,
-            (None, Some(By::Exacto)) => Strategy::Exacto,
-        }
-    }
-
-    /// Its name for people and programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Strategy::Balanced => "balanced",
-            Strategy::Order => "order",
-            Strategy::Price => "price",
-            Strategy::Latency => "latency",
-            Strategy::Throughput => "throughput",
-            Strategy::Exacto => "exacto",
-        }
-    }
-}
-
 /// Sorts by the wish; where it says nothing of the order, the first of the best is drawn. `random` is from 0 up to 1.
 /// Endpoints that differ in nothing keep their order.
 pub(super) fn sort(listings: &mut [Listing<'_>], wish: &Wish, random: f64) {
     let price = |listing: &Listing<'_>| price_key(&listing.route.endpoint.prices);
-    listings.sort_by_cached_key(|listing| (group(listing, wish), merit(wish.by(), listing), price(listing)));
-    if Strategy::of(wish) == Strategy::Balanced {
+    listings.sort_by_cached_key(|listing| (group(listing, wish), merit(wish.book.by(), listing), price(listing)));
+    if wish.book.strategy() == Strategy::Balanced {
         let place = odds(listings, wish).draw(random);
         if let Some(drawn) = listings.get_mut(..=place) {
             drawn.rotate_right(1);
@@ -85,19 +50,28 @@ pub(super) fn sort(listings: &mut [Listing<'_>], wish: &Wish, random: f64) {
 pub(super) fn odds(sorted: &[Listing<'_>], wish: &Wish) -> Odds {
     let best = sorted.first().map(|listing| group(listing, wish));
     let equals = sorted.iter().take_while(|listing| Some(group(listing, wish)) == best);
-    Odds::of(equals.map(|listing| price_key(&listing.route.endpoint.prices)))
+    Odds::of(equals.map(weighed))
 }
 
-/// What comes before all merit: smaller is better.
-fn group(listing: &Listing<'_>, wish: &Wish) -> (bool, usize, usize, bool, bool, bool) {
-    let model = if wish.is_pooled() { 0 } else { listing.model };
+/// The price by which an endpoint is drawn: one that fails often is drawn as if it were so much dearer that three in ten
+/// draws are left of ten. The root of ten thirds is 1.826.
+fn weighed(listing: &Listing<'_>) -> i128 {
+    let price = price_key(&listing.route.endpoint.prices);
+    if listing.state == State::Degraded { price.saturating_mul(1_826) / 1_000 } else { price }
+}
+
+/// What comes before all merit: smaller is better. Who is shut comes last of all; where that may not lead to another model,
+/// last of its own.
+fn group(listing: &Listing<'_>, wish: &Wish) -> (bool, usize, bool, usize, bool, bool, bool) {
+    let model = if wish.book.is_pooled() { 0 } else { listing.model };
     let place = wished_place(wish, listing);
-    (listing.is_shut, model, place, listing.is_aside, listing.is_slow, is_far(wish, listing))
+    let is_last = listing.is_shut && wish.book.triggers().has(Trigger::ProviderError);
+    (is_last, model, listing.is_shut, place, listing.is_aside, listing.is_slow, is_far(wish, listing))
 }
 
 /// The place in `order`; endpoints that are not named there come behind all that are.
 fn wished_place(wish: &Wish, listing: &Listing<'_>) -> usize {
-    let order = wish.order.as_deref().unwrap_or_default();
+    let order = wish.book.order();
     order.iter().position(|name| is_named(&listing.route.provider, name)).unwrap_or(order.len())
 }
 
@@ -123,8 +97,10 @@ fn merit(by: Option<By>, listing: &Listing<'_>) -> i128 {
 
 #[cfg(test)]
 mod tests {
+    use domain::routing::{Fallbacks, Rulebook, Rules};
+
     use super::*;
-    use crate::pipeline::plan::tests::route;
+    use crate::pipeline::plan::{tests::route, wish::tests::wished};
 
     fn listed(place: usize, route: &Route) -> Listing<'_> {
         Listing {
@@ -134,13 +110,14 @@ mod tests {
             is_shut: false,
             is_aside: false,
             is_slow: false,
+            state: State::Healthy,
             first_output_ms: 0,
             speed: 0,
         }
     }
 
     fn sorted(wish: &str, random: f64, listings: &[Listing<'_>]) -> Vec<String> {
-        let wish = Wish::read(Some(wish.as_bytes())).unwrap();
+        let wish = wished(wish);
         let mut listings = listings.to_vec();
         sort(&mut listings, &wish, random);
         listings.iter().map(|listing| listing.route.provider.id.to_string()).collect()
@@ -184,6 +161,30 @@ mod tests {
         }
         let all = [Listing { is_shut: true, ..listed(0, &cheap) }, Listing { model: 1, ..listed(1, &dear) }];
         assert_eq!(sorted(r#"{"order":["cheap"]}"#, 0.5, &all), ["dear", "cheap"]);
+    }
+
+    #[test]
+    fn what_is_shut_goes_behind_another_model_only_where_a_failure_may() {
+        let (mine, other) = (route("mine", "1", "1"), route("other", "3", "3"));
+        let all = [Listing { is_shut: true, ..listed(0, &mine) }, Listing { model: 1, ..listed(1, &other) }];
+        for (triggers, first) in
+            [(&[][..], "mine"), (&[Trigger::Timeout], "mine"), (&[Trigger::ProviderError], "other")]
+        {
+            let fallbacks = Fallbacks { triggers: Some(triggers.iter().copied().collect()), models: vec![] };
+            let book = Rulebook::with(None, Rules { fallbacks, ..Rules::default() });
+            let mut listings = all.to_vec();
+            sort(&mut listings, &Wish { book, ..Wish::default() }, 0.5);
+            assert_eq!(listings[0].route.provider.id.as_str(), first, "{triggers:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_see_fail_is_drawn_three_times_in_ten() {
+        let (one, other) = (route("one", "10000", "10000"), route("other", "10000", "10000"));
+        let all = [Listing { state: State::Degraded, ..listed(0, &one) }, listed(1, &other)];
+        let (odds, alone) = (odds(&all, &Wish::default()), odds(&all[..1], &Wish::default()));
+        assert!((odds.chance(0) / odds.chance(1) - 0.3).abs() < 0.001, "{odds:?}");
+        assert_eq!(alone.chance(0), 1.0);
     }
 
     #[test]

@@ -3,22 +3,24 @@
 
 use std::time::Duration;
 
+use domain::routing::{By, DataCollection, Preferences, Regions, Sort};
 use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::wish::{By, DataCollection, Regions, Sort, Wish, refused, wrong};
+use super::wish::{Own, refused, wrong};
 use crate::pipeline::Refusal;
 
 /// The longest that a request may ask for, in seconds; the proxy's own limit is shorter as a rule.
 const TIMEOUT_MOST: f64 = 86_400.0;
 
 /// Adds what the field of this name says.
-pub(super) fn read(name: &'static str, raw: &[u8], wish: &mut Wish) -> Result<(), Refusal> {
+pub(super) fn read(name: &'static str, raw: &[u8], wish: &mut Own) -> Result<(), Refusal> {
     match name {
-        "provider_preferences" => object::<Preferences>(name, raw)?.wishes(wish),
+        "provider_preferences" => object::<OneOrMore>(name, raw)?.wishes(&mut wish.provider),
         "priority" => {
-            wish.sort.get_or_insert(Sort::Word(parse::<Priority>(name, raw)?.by()));
+            wish.provider.sort.get_or_insert(Sort::Word(parse::<Priority>(name, raw)?.by()));
         }
+        "preset" => wish.preset = Some(parse(name, raw)?),
         "timeout" => wish.timeout = Some(timeout(name, parse(name, raw)?)?),
         // What is for others than the gateway is theirs, whatever it is.
         "providerOptions" => {
@@ -53,7 +55,7 @@ fn timeout(name: &'static str, seconds: f64) -> Result<Duration, Refusal> {
 /// AnyAPI: one provider, and others behind it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Preferences {
+struct OneOrMore {
     primary: Option<String>,
     fallback: Option<Names>,
 }
@@ -65,8 +67,8 @@ enum Names {
     Several(Vec<String>),
 }
 
-impl Preferences {
-    fn wishes(self, wish: &mut Wish) {
+impl OneOrMore {
+    fn wishes(self, wish: &mut Preferences) {
         let fallback = match self.fallback {
             None => Vec::new(),
             Some(Names::One(name)) => vec![name],
@@ -136,7 +138,7 @@ enum GatewaySort {
 }
 
 impl Gateway {
-    fn wishes(self, name: &'static str, wish: &mut Wish) -> Result<(), Refusal> {
+    fn wishes(self, name: &'static str, own: &mut Own) -> Result<(), Refusal> {
         let refused = [
             (self.byok.is_some(), "byok"),
             (self.has.is_some(), "has"),
@@ -146,6 +148,7 @@ impl Gateway {
         if let Some((_, field)) = refused.into_iter().find(|(is_there, _)| *is_there) {
             return Err(wrong(name, &format!("`{name}.gateway.{field}` is not supported here")));
         }
+        let wish = &mut own.provider;
         let some = |names: Option<Vec<String>>| names.filter(|names| !names.is_empty());
         wish.order = wish.order.take().or(some(self.order));
         wish.only = wish.only.take().or(some(self.only));
@@ -155,7 +158,7 @@ impl Gateway {
             GatewaySort::Tps => By::Throughput,
         });
         wish.sort = wish.sort.or(by.map(Sort::Word));
-        wish.models.extend(self.models.unwrap_or_default());
+        own.models.extend(self.models.unwrap_or_default());
         if self.zero_data_retention == Some(true) {
             wish.zdr = Some(true);
         }
@@ -172,8 +175,8 @@ impl Gateway {
 mod tests {
     use super::*;
 
-    fn read_all(fields: &[(&'static str, &str)]) -> Result<Wish, String> {
-        let mut wish = Wish::default();
+    fn read_all(fields: &[(&'static str, &str)]) -> Result<Own, String> {
+        let mut wish = Own::default();
         for (name, raw) in fields {
             read(name, raw.as_bytes(), &mut wish).map_err(|refusal| {
                 assert_eq!(refusal.fault.param.as_deref(), Some(*name));
@@ -187,12 +190,12 @@ mod tests {
     fn anyapis_spellings_are_the_same_wishes() {
         let wish =
             read_all(&[("provider_preferences", r#"{"primary":"a","fallback":"b"}"#), ("timeout", "1.5")]).unwrap();
-        assert_eq!(wish.order.unwrap(), ["a", "b"]);
+        assert_eq!(wish.provider.order.unwrap(), ["a", "b"]);
         assert_eq!(wish.timeout, Some(Duration::from_millis(1_500)));
         let wish = read_all(&[("provider_preferences", r#"{"fallback":["b","c"]}"#)]).unwrap();
-        assert_eq!(wish.order.unwrap(), ["b", "c"]);
-        assert_eq!(read_all(&[("priority", r#""speed""#)]).unwrap().by(), Some(By::Latency));
-        assert_eq!(read_all(&[("priority", r#""cost""#)]).unwrap().by(), Some(By::Price));
+        assert_eq!(wish.provider.order.unwrap(), ["b", "c"]);
+        assert_eq!(read_all(&[("priority", r#""speed""#)]).unwrap().provider.by(), Some(By::Latency));
+        assert_eq!(read_all(&[("priority", r#""cost""#)]).unwrap().provider.by(), Some(By::Price));
     }
 
     #[test]
@@ -201,28 +204,28 @@ mod tests {
             "zeroDataRetention":true,"disallowPromptTraining":true,"inferenceRegion":"eu","user":"u","tags":["t"]}}"#;
         let wish = read_all(&[("providerOptions", gateway)]).unwrap();
         assert_eq!(
-            (wish.order.clone().unwrap(), wish.only.clone().unwrap()),
+            (wish.provider.order.clone().unwrap(), wish.provider.only.clone().unwrap()),
             (vec!["a".into()], vec!["a".into(), "b".into()])
         );
         assert_eq!(
-            (wish.by(), wish.zdr, wish.models.clone()),
+            (wish.provider.by(), wish.provider.zdr, wish.models.clone()),
             (Some(By::Throughput), Some(true), vec!["m/n".to_owned()])
         );
-        assert_eq!(wish.data_collection, Some(DataCollection::Deny));
-        assert_eq!(wish.region.unwrap().named().collect::<Vec<_>>(), ["eu"]);
+        assert_eq!(wish.provider.data_collection, Some(DataCollection::Deny));
+        assert_eq!(wish.provider.region.unwrap().named().collect::<Vec<_>>(), ["eu"]);
         for others in [r#"{"openai":{"anything":1}}"#, r#"{"gateway":null}"#, "{}", "[7]", r#""x""#] {
-            assert!(read_all(&[("providerOptions", others)]).unwrap().order.is_none(), "{others}");
+            assert!(read_all(&[("providerOptions", others)]).unwrap().provider.order.is_none(), "{others}");
         }
     }
 
     #[test]
     fn the_provider_object_wins() {
-        let mut wish = Wish::read(Some(br#"{"order":["x"],"sort":"price","zdr":true}"#)).unwrap();
+        let mut wish = Own::read(Some(br#"{"order":["x"],"sort":"price","zdr":true}"#)).unwrap();
         read("provider_preferences", br#"{"primary":"a"}"#, &mut wish).unwrap();
         read("priority", br#""speed""#, &mut wish).unwrap();
         read("providerOptions", br#"{"gateway":{"zeroDataRetention":false}}"#, &mut wish).unwrap();
         assert_eq!(
-            (wish.order.clone().unwrap(), wish.by(), wish.zdr),
+            (wish.provider.order.clone().unwrap(), wish.provider.by(), wish.provider.zdr),
             (vec!["x".to_owned()], Some(By::Price), Some(true))
         );
     }

@@ -1,6 +1,6 @@
 //! Variants of a slug: `author/model:nitro` asks for the model and says how to choose among its endpoints.
 
-use super::wish::{By, Sort, Wish};
+use domain::routing::{By, Preferences, Sort};
 
 /// What stands behind the colon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) fn split(name: &str) -> (&str, Option<Variant>) {
 
 impl Variant {
     /// Adds what it stands for to what is wished in words, which wins.
-    pub fn wishes(self, wish: &mut Wish) {
+    pub fn wishes(self, wish: &mut Preferences) {
         let by = match self {
             Variant::Nitro => By::Throughput,
             Variant::Floor => By::Price,
@@ -56,10 +56,10 @@ mod tests {
 
     #[test]
     fn words_win_over_the_variant() {
-        let mut wish = Wish::read(Some(br#"{"sort":"price"}"#)).unwrap();
+        let mut wish = Preferences { sort: Some(Sort::Word(By::Price)), ..Preferences::default() };
         Variant::Nitro.wishes(&mut wish);
         assert_eq!(wish.by(), Some(By::Price));
-        let mut wish = Wish::default();
+        let mut wish = Preferences::default();
         Variant::Nitro.wishes(&mut wish);
         assert_eq!(wish.by(), Some(By::Throughput));
         Variant::Free.wishes(&mut wish);

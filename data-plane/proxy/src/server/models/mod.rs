@@ -141,7 +141,7 @@ pub(super) fn one(visit: &Visit, view: &View, purse: &Purse, name: &str) -> Resu
 /// `GET models/{id}/endpoints`.
 pub(super) fn endpoints(visit: &Visit, view: &View, purse: &Purse, name: &str) -> Result<Response<Outflow>, Refusal> {
     let entry = find(visit, view, purse, name)?;
-    Ok(json(visit, StatusCode::OK, to_bytes(&openai::endpoints(entry))))
+    Ok(json(visit, StatusCode::OK, to_bytes(&openai::endpoints(entry, &visit.worker.gate.link.standings))))
 }
 
 fn find<'v>(visit: &Visit, view: &'v View, purse: &Purse, name: &str) -> Result<&'v Arc<ModelEntry>, Refusal> {

@@ -5,11 +5,16 @@ use domain::{
     catalog::{Model, PriceList},
     money::Price,
     providers::Provider,
+    routing::price_key,
     snapshot::{ModelEntry, Route},
 };
+use link::health::view::State;
 use serde::Serialize;
 
-use crate::offers::{price_key, why_closed};
+use crate::{
+    offers::why_closed,
+    standing::{Shown, Standings},
+};
 
 /// The list.
 pub(super) fn list<'a>(entries: impl Iterator<Item = &'a ModelEntry>, surface: Surface) -> impl Serialize {
@@ -22,7 +27,7 @@ pub(super) fn one(entry: &ModelEntry, surface: Surface) -> impl Serialize {
 }
 
 /// One with its endpoints.
-pub(super) fn endpoints(entry: &ModelEntry) -> impl Serialize {
+pub(super) fn endpoints<'a>(entry: &'a ModelEntry, standings: &Standings) -> impl Serialize + use<'a> {
     let model = &entry.model;
     let open = entry.routes.iter().filter(|route| why_closed(route).is_none());
     let data = Endpoints {
@@ -31,7 +36,7 @@ pub(super) fn endpoints(entry: &ModelEntry) -> impl Serialize {
         created: model.created,
         description: "",
         architecture: Architecture::of(model),
-        endpoints: open.map(|route| EndpointCard::of(model, route)).collect(),
+        endpoints: open.map(|route| EndpointCard::of(model, route, &standings.shown(&route.endpoint.id))).collect(),
     };
     Wrapped { data }
 }
@@ -212,8 +217,36 @@ struct EndpointCard<'a> {
     supported_parameters: &'a [String],
     supports_implicit_caching: bool,
     status: i8,
-    uptime_last_30m: Option<()>,
+    /// In percent.
+    uptime_last_30m: Option<f64>,
+    /// Milliseconds to the first output, and output tokens a second.
+    latency_last_30m: Option<Percentiles>,
+    throughput_last_30m: Option<Percentiles>,
     data_policy: DataPolicy,
+}
+
+#[derive(Serialize)]
+struct Percentiles {
+    p50: u64,
+    p75: u64,
+    p90: u64,
+    p99: u64,
+}
+
+impl Percentiles {
+    fn of([p50, p75, p90, p99]: [u64; 4]) -> Percentiles {
+        Percentiles { p50, p75, p90, p99 }
+    }
+}
+
+/// 0 for what is as it should be; the further below, the worse.
+fn status(shown: &Shown) -> i8 {
+    match (shown.state, shown.cools) {
+        (State::Ejected, _) => -3,
+        (_, true) => -2,
+        (State::Degraded, false) => -1,
+        (State::Healthy, false) => 0,
+    }
 }
 
 #[derive(Serialize)]
@@ -224,7 +257,8 @@ struct DataPolicy {
 }
 
 impl<'a> EndpointCard<'a> {
-    fn of(model: &'a Model, route: &'a Route) -> EndpointCard<'a> {
+    fn of(model: &'a Model, route: &'a Route, shown: &Shown) -> EndpointCard<'a> {
+        let measured = shown.measured.as_deref();
         let endpoint = &*route.endpoint;
         let provider: &Provider = &route.provider;
         EndpointCard {
@@ -240,8 +274,10 @@ impl<'a> EndpointCard<'a> {
             quantization: "unknown",
             supported_parameters: &model.supported_parameters,
             supports_implicit_caching: endpoint.prices.cache_read.is_some(),
-            status: 0,
-            uptime_last_30m: None,
+            status: status(shown),
+            uptime_last_30m: measured.and_then(|measured| measured.uptime).map(|uptime| uptime as f64 / 10.0),
+            latency_last_30m: measured.and_then(|measured| measured.latency).map(Percentiles::of),
+            throughput_last_30m: measured.and_then(|measured| measured.throughput).map(Percentiles::of),
             data_policy: DataPolicy {
                 training: provider.data_policy.training,
                 retention_days: provider.data_policy.retention_days,

@@ -58,6 +58,8 @@ fn snapshot(worker: &Worker, address: SocketAddr, key: &str) -> Option<Snapshot>
         plan: PlanId::standard(),
         frozen: false,
         created_at,
+        routing: None,
+        names: None,
     };
     let grant = KeyGrant {
         digest: Digest::of(key),
@@ -92,6 +94,7 @@ pub(super) fn provider(address: SocketAddr) -> Option<Provider> {
         credential_version: 0,
         regions: Vec::new(),
         data_policy: DataPolicy::default(),
+        limits: Default::default(),
         insecure: false,
         enabled: true,
     })

@@ -9,7 +9,7 @@ use domain::ids::{KeyId, OrgId, PlanId, RequestId};
 use domain::money::Money;
 use domain::orgs::BillingMode;
 use domain::time::Timestamp;
-use domain::usage::{Intent, Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Intent, Outcome, TokenUsage, Trail, UsageRecord, UsageSource};
 use proptest::prelude::*;
 use prost::Message as _;
 use proto::sync as wire;
@@ -66,6 +66,7 @@ fn record(n: u128) -> UsageRecord {
         started_at: intent.started_at,
         latency_ms: 5,
         ttft_ms: Some(1),
+        trail: Trail::new("balanced".into(), 3, String::new()),
     }
 }
 
@@ -513,8 +514,32 @@ fn a_message_says_what_the_contract_says() {
     };
     full.upstream_id = "ä".repeat(200);
     (full.is_byok, full.ttft_ms, full.started_at) = (true, Some(0), Timestamp::from_us(i64::MIN));
-    let empty = UsageRecord { attempt: 0, usage: TokenUsage::default(), ttft_ms: None, status: 0, ..record(0) };
-    for record in [full, empty, record(3)] {
+    full.trail = Trail::new("order".into(), u32::MAX, "ü".repeat(32));
+    (full.trail.passed_over, full.trail.begun_ms) = (1, u64::MAX);
+    let step = |status: u16, code: &'static str| domain::usage::Step {
+        endpoint: "author/model@other".parse().unwrap(),
+        status,
+        code: code.into(),
+        trigger: "overload".into(),
+        ms: u64::from(status) * 1_000,
+    };
+    // Long enough that its length takes two bytes.
+    for (status, code) in [(0, "unfinished"), (529, "provider_error"), (65_535, "")] {
+        full.trail.miss(step(status, code));
+    }
+    let (mut missed, mut far) = (record(5), record(6));
+    missed.trail.miss(step(502, "bad_reply"));
+    let long = format!("{0}/{0}@acme", "m".repeat(128)).parse().unwrap();
+    far.trail.miss(domain::usage::Step { endpoint: long, ..step(503, "unreachable") });
+    let empty = UsageRecord {
+        attempt: 0,
+        usage: TokenUsage::default(),
+        ttft_ms: None,
+        status: 0,
+        trail: Trail::default(),
+        ..record(0)
+    };
+    for record in [full, empty, record(3), missed, far] {
         let mut own = Vec::new();
         encode::terminal(&mut own, &record);
         assert_eq!(wire::UsageRecord::decode(own.as_slice()).unwrap(), (&record).into());

@@ -15,6 +15,8 @@ fn org() -> Org {
         plan: PlanId::standard(),
         frozen: false,
         created_at: Timestamp::from_us(1),
+        routing: None,
+        names: None,
     }
 }
 

@@ -16,7 +16,7 @@ use domain::orgs::{BillingMode, Org};
 use domain::providers::{AuthScheme, DataPolicy, Provider};
 use domain::snapshot::{Change, KeyGrant, Resource};
 use domain::time::Timestamp;
-use domain::usage::{Intent, Outcome, TokenUsage, UsageRecord, UsageSource};
+use domain::usage::{Intent, Outcome, TokenUsage, Trail, UsageRecord, UsageSource};
 use futures_util::Stream;
 use prost::Message as _;
 use proto::convert::{Answer, KeyUsage, Question, secret_info};
@@ -44,6 +44,7 @@ pub struct ControllerState {
     pub down: broadcast::Sender<wire::WatchResponse>,
     pub hellos: latest::Sender<Vec<wire::Hello>>,
     pub acks: latest::Sender<Vec<wire::Ack>>,
+    pub observed: latest::Sender<Vec<wire::Observations>>,
     pub booked: latest::Sender<BTreeMap<u64, Vec<wire::UsageRecord>>>,
     pub drained: latest::Sender<Vec<u64>>,
     /// Answers to reports are lost while this is above nothing.
@@ -64,6 +65,7 @@ impl Controller {
                 down: broadcast::Sender::new(64),
                 hellos: latest::Sender::default(),
                 acks: latest::Sender::default(),
+                observed: latest::Sender::default(),
                 booked: latest::Sender::default(),
                 drained: latest::Sender::default(),
                 lose_reports: AtomicU64::new(0),
@@ -160,6 +162,9 @@ impl SyncService for Controller {
                         }
                         Some(Ok(wire::WatchRequest { message: Some(Up::Ack(ack)) })) => {
                             state.acks.send_modify(|acks| acks.push(ack));
+                        }
+                        Some(Ok(wire::WatchRequest { message: Some(Up::Observations(observed)) })) => {
+                            state.observed.send_modify(|all| all.push(observed));
                         }
                         _ => return,
                     },
@@ -285,6 +290,8 @@ pub fn org() -> Org {
         plan: PlanId::standard(),
         frozen: false,
         created_at: Timestamp::from_us(1),
+        routing: None,
+        names: None,
     }
 }
 
@@ -298,6 +305,7 @@ pub fn provider(credential_version: u64) -> Provider {
         credential_version,
         regions: vec![],
         data_policy: DataPolicy::default(),
+        limits: Default::default(),
         insecure: false,
         enabled: true,
     }
@@ -370,5 +378,6 @@ pub fn record(n: u128) -> UsageRecord {
         started_at: intent.started_at,
         latency_ms: 1,
         ttft_ms: None,
+        trail: Trail::default(),
     }
 }

@@ -356,6 +356,43 @@ async fn a_rotated_credential_replaces_the_old_one_when_it_is_here() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_provider_asks_for_is_told_at_once_and_advice_is_taken() {
+    let (_folder, controller, proxy) = served().await;
+    let route = crate::pipeline::tests::route("acme", "1", "1");
+    let standing = proxy.link.standings.of(&route);
+    proxy.link.standings.cool(&route, Duration::from_secs(30));
+    let mut observed = controller.state.observed.subscribe();
+    let tells = |all: &Vec<wire::Observations>| all.iter().any(|one| !one.coolings.is_empty());
+    let told = within_limit(observed.wait_for(tells)).await.unwrap().clone();
+    let cooling = told.iter().flat_map(|one| &one.coolings).next().unwrap();
+    assert_eq!((cooling.provider.as_str(), cooling.upstream_model.as_str()), ("acme", "m"));
+    let endpoint = route.endpoint.id.to_string();
+    let state = wire::EndpointAdvice { endpoint: endpoint.clone(), state: "ejected".to_owned() };
+    let measures =
+        wire::EndpointMeasures { endpoint, uptime: Some(990), latency: vec![1, 2, 3, 4], throughput: vec![] };
+    controller.say(Down::Advice(wire::Advice {
+        ttl_ms: 30_000,
+        endpoints: vec![state],
+        measures: vec![measures],
+        coolings: vec![],
+    }));
+    within_limit(async {
+        while proxy.link.standings.shown(&route.endpoint.id).measured.is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    within_limit(async {
+        while proxy.link.standings.shown(&route.endpoint.id).state != ::link::health::view::State::Ejected {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    assert!(standing.is_amiss());
+    proxy.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_books_are_asked_from_any_thread() {
     let (_folder, _controller, proxy) = served().await;
     let queries = proxy.link.queries.clone();

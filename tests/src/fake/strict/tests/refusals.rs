@@ -131,7 +131,9 @@ fn every_family_refuses_in_its_own_words() {
             ),
             _ => assert_eq!(error["error"]["param"], "nonsense"),
         }
-        let (seen, out) = ask_at(path, &plain(path, "!error 503"));
+        let (_, out) = ask_at(path, &plain(path, "!error 503"));
+        assert_eq!((out.status, out.headers), (503, vec![]));
+        let (seen, out) = ask_at(path, &plain(path, "!error 503 !wait"));
         assert_eq!((seen.violations.len(), out.status, seen.truth), (0, 503, Truth::default()));
         assert_eq!(out.headers, [("retry-after", "7".to_owned())]);
         let (_, out) = ask_at(path, &plain(path, "!html"));

@@ -1,5 +1,7 @@
 //! What one request used and cost, and how it ended.
 
+mod trail;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::money::Money;
 use crate::orgs::BillingMode;
 use crate::pools::PoolId;
 use crate::time::Timestamp;
+
+pub use trail::{Attempt, CLIENT_TIMEOUT, Step, Trail};
 
 /// Tokens by class. The classes are disjoint: what was read from a cache is not in `prompt`, what was reasoned is not
 /// in `completion`, audio is in neither. So sums are sums.
@@ -172,6 +176,9 @@ pub struct UsageRecord {
     pub latency_ms: u64,
     /// From arrival to the first output byte; none when there was none.
     pub ttft_ms: Option<u64>,
+    /// How it found its endpoint.
+    #[serde(default)]
+    pub trail: Trail,
 }
 
 /// The note a proxy makes before it calls a provider. Each has exactly one [`UsageRecord`] in the end.
