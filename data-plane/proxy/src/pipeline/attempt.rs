@@ -40,7 +40,7 @@ use crate::{
     fair::{self, Crowded, Need, Pass},
     offers::Lane,
     telemetry::AttemptResult,
-    upstream::{self, Reply, ReplyBody, auth::Outgoing},
+    upstream::{self, Reply, ReplyBody, auth::Outgoing, reading::Fields},
 };
 
 /// How much of an error body is read, and for how long.
@@ -95,8 +95,6 @@ pub(crate) struct Attempts {
     /// Of the present attempt: what binds sealed state, and tools' names that were changed.
     carry: Carry,
     names: Names,
-    /// When its answer says that it wants to be asked again.
-    asked: Option<Duration>,
 }
 
 /// Gets an answer, or says why there is none.
@@ -119,7 +117,6 @@ pub(crate) async fn attempt(
         misses: Vec::new(),
         carry: Carry::default(),
         names: Names::default(),
-        asked: None,
     };
     // In a place of its own, since a stream may go on in the body of its answer.
     let mut run = visit.worker.runs.start(attempts);
@@ -401,7 +398,6 @@ impl Attempts {
             return Err(Box::pin(self.refusal_of(lane, reply)).await);
         }
         self.ticket.reached(Reached::Accepted);
-        self.asked = self.asked_to_wait(&reply);
         match (
             is_identity(&reply.fields),
             is_stream(&reply.fields, lane.dialect.stream_type()),
@@ -412,7 +408,7 @@ impl Attempts {
             _ => return Err(self.miss(lane, Trouble::BadReply, None)),
         }
         match self.arrival.scan.stream {
-            true => self.prime(lane, reply.body).await.map(Got::Flow),
+            true => self.prime(lane, reply).await.map(Got::Flow),
             false if lane.dialect.is_opaque() && is_media(&reply.fields) => {
                 Box::pin(self.listen(lane, reply)).await.map(Got::Sound)
             }
@@ -498,7 +494,7 @@ impl Attempts {
         // An error status is not billed.
         self.ticket.reached(Reached::Nothing);
         let status = reply.status.as_u16();
-        let retry_after = self.asked_to_wait(&reply);
+        let retry_after = self.asked_to_wait(&reply.fields);
         let error = self.error_in(lane, reply).await;
         Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
     }
@@ -511,9 +507,9 @@ impl Attempts {
         }
     }
 
-    fn asked_to_wait(&self, reply: &Reply) -> Option<Duration> {
+    fn asked_to_wait(&self, fields: &Fields) -> Option<Duration> {
         let worker = &self.visit.worker;
-        retry_after(&reply.fields, || worker.wall(worker.gate.clock.monotonic()))
+        retry_after(fields, || worker.wall(worker.gate.clock.monotonic()))
     }
 
     /// What an error body says, as far as it comes in time.
@@ -526,8 +522,9 @@ impl Attempts {
 
     /// A stream was asked for and something else came: mostly an error with HTTP 200.
     async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
+        let retry_after = self.asked_to_wait(&reply.fields);
         let error = self.error_in(lane, reply).await;
-        self.reported(lane, error)
+        self.reported(lane, error, retry_after)
     }
 
     async fn collect(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Whole>, Box<Miss>> {
@@ -548,7 +545,7 @@ impl Attempts {
         let whole = lane.bridge.whole(pieces.join(), &edits, &mut pricer(lane.prices()));
         let Ok(whole) = whole else { return Err(self.miss(lane, Trouble::BadReply, None)) };
         if let Some(error) = whole.tap.upstream_error().cloned() {
-            return Err(self.reported(lane, error));
+            return Err(self.reported(lane, error, self.asked_to_wait(&fields)));
         }
         match whole.settled {
             Settled::Fits => {}
@@ -583,18 +580,19 @@ impl Attempts {
     }
 
     /// A provider that reports an error has not answered, and bills nothing. What cannot be read reports nothing.
-    fn reported(&mut self, lane: &Lane, error: UpstreamError) -> Box<Miss> {
+    fn reported(&mut self, lane: &Lane, error: UpstreamError, retry_after: Option<Duration>) -> Box<Miss> {
         let is_named = error.code.is_some() || error.status.is_some();
         if !is_named && (error.kind.is_none() || error.message.is_empty()) {
             return self.miss(lane, Trouble::BadReply, None);
         }
         self.ticket.reached(Reached::Nothing);
-        let (trouble, retry_after) = (Trouble::Reported(error.status), self.asked);
+        let trouble = Trouble::Reported(error.status);
         Box::new(Miss { trouble, error, retry_after, ..*miss(lane, Trouble::BadReply) })
     }
 
     /// Reads until the first output, keeping what comes before it.
-    async fn prime(&mut self, lane: &Lane, mut body: ReplyBody) -> Result<Box<Flow>, Box<Miss>> {
+    async fn prime(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Flow>, Box<Miss>> {
+        let Reply { fields, mut body, .. } = reply;
         let mut pass = lane.bridge.stream(&self.edits(lane));
         let mut held = VecDeque::new();
         let (mut room, mut error) = (self.visit.worker.gate.settings.limits.answer.as_usize(), None);
@@ -624,7 +622,7 @@ impl Attempts {
         held.extend((!rest.is_empty()).then_some(rest));
         match (end, error) {
             (StreamEnd::Finished, _) => Ok(Box::new(Flow { body, pass, held, ended: Some(StreamEnd::Finished) })),
-            (StreamEnd::InBandError(error), _) => Err(self.reported(lane, error)),
+            (StreamEnd::InBandError(error), _) => Err(self.reported(lane, error, self.asked_to_wait(&fields))),
             (StreamEnd::Broken, _) => Err(self.miss(lane, Trouble::Broken, Some(pass.tap()))),
             (StreamEnd::Empty, _) => Err(self.miss(lane, Trouble::Empty, Some(pass.tap()))),
             (StreamEnd::Truncated, Some(error)) => Err(self.lost(lane, error)),
