@@ -1,28 +1,27 @@
 //! Tries the plan's endpoints one after another until one answers: bridge the request, sign, send, judge. All of it before
 //! the first output, inside one deadline and a budget of attempts, each from the immutable original. A stream's head and
 //! preamble are held back until there is output, so that an error inside a 200 can still fall over.
-//! Never touches what the client already has. Next room: `relay`.
+//! Never touches what the client already has. Rooms: `send` what an endpoint gets, `receive` what it answers. Next room:
+//! `relay`.
 
-use std::{collections::VecDeque, pin::pin, rc::Rc, sync::Arc, time::Duration};
+mod receive;
+mod send;
+
+use std::{collections::VecDeque, pin::pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use codec::{
-    AnswerEdits, Carry, Framing, Names, Receipt, RequestEdits, Routed, Segments, Settled, StreamEnd, StreamPass, Tap,
-    UpstreamError, Whole, dialect::tasks::Opaque,
-};
+use codec::{Carry, Framing, Names, Receipt, StreamEnd, StreamPass, Tap, UpstreamError, Whole};
 use domain::{
     catalog::PriceList,
     faults::{Fault, FaultCode},
     pricing,
     usage::TokenUsage,
 };
-use http::{
-    HeaderMap, HeaderValue, Method, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
-};
-use runtime::{Secret, telemetry::TRACE};
+use http::Response;
+use runtime::telemetry::TRACE;
 use tracing::{Span, field::Empty, info_span};
 
+use self::send::Prepared;
 use super::{
     Outflow, Refusal, Visit,
     admit::refused,
@@ -31,7 +30,7 @@ use super::{
     judge::{self, Miss, Then, Trouble, Verdict},
     plan::Plan,
     relay::{self, Relay},
-    reply::{Pieces, is_identity, is_media, is_stream, read, retry_after},
+    reply::{is_identity, is_media, is_stream},
     settle::{Ending, Reached, Ticket},
     sound::{Begun, Sound},
 };
@@ -40,16 +39,8 @@ use crate::{
     fair::{self, Crowded, Need, Pass},
     offers::Lane,
     telemetry::AttemptResult,
-    upstream::{self, Reply, ReplyBody, auth::Outgoing, reading::Fields},
+    upstream::{self, ReplyBody},
 };
-
-/// How much of an error body is read, and for how long.
-const ERROR_MOST: usize = 64 * 1024;
-const ERROR_PATIENCE: Duration = Duration::from_secs(5);
-
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// What an endpoint gave.
 pub(crate) enum Answer {
@@ -75,13 +66,6 @@ enum Got {
     Whole(Box<Whole>),
     Flow(Box<Flow>),
     Sound(Box<Begun>),
-}
-
-/// What is sent to an endpoint.
-struct Prepared {
-    route: upstream::Route,
-    headers: HeaderMap,
-    body: Segments,
 }
 
 /// One request on its way along the plan.
@@ -315,65 +299,6 @@ impl Attempts {
         }
     }
 
-    /// Everything that is sent, signed.
-    async fn prepare(&mut self, lane: &Lane) -> Result<Prepared, Box<Miss>> {
-        let model = &lane.route.endpoint.upstream_model;
-        let secret = self.secret_of(lane);
-        if let Some(wait) = lane.signer.wait(secret.as_ref()) {
-            let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
-            let token = self.alarm.limit(due, pin!(wait.over())).await;
-            token.ok().and_then(Result::ok).ok_or_else(|| miss(lane, Trouble::NoCredential))?;
-        }
-        let body = self.outbound(lane, secret.as_ref())?;
-        let routed = Routed {
-            operation: self.arrival.operation,
-            upstream_model: model,
-            stream: self.arrival.scan.stream,
-            quirks: lane.quirks,
-        };
-        let route = lane.target.route(&lane.bridge.route(&routed), model);
-        let route = route.map_err(|_| miss(lane, Trouble::Unreachable))?;
-        let mut headers = self.headers(lane);
-        let outgoing = Outgoing {
-            method: &Method::POST,
-            target: &lane.target,
-            route: &route,
-            body: &body,
-            now: self.visit.worker.wall(self.visit.worker.gate.clock.monotonic()),
-        };
-        let signed = lane.signer.sign(secret.as_ref(), &outgoing, &mut headers);
-        signed.map_err(|_| miss(lane, Trouble::NoCredential))?;
-        Ok(Prepared { route, headers, body })
-    }
-
-    fn secret_of(&self, lane: &Lane) -> Option<Arc<Secret>> {
-        let provider = &lane.route.provider;
-        match provider.auth.needs_no_credential() {
-            true => None,
-            false => self.visit.worker.gate.link.secrets.get(&provider.id, provider.credential_version),
-        }
-    }
-
-    fn headers(&self, lane: &Lane) -> HeaderMap {
-        let mut headers = self.visit.worker.spare_headers();
-        if lane.bridge.is_same() {
-            headers.extend(self.arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        }
-        for (name, value) in lane.dialect.headers {
-            headers.entry(*name).or_insert(HeaderValue::from_static(value));
-        }
-        let accept = match self.arrival.scan.stream {
-            true => HeaderValue::from_static(lane.dialect.stream_type()),
-            false if lane.dialect.is_opaque() => HeaderValue::from_static("*/*"),
-            false => JSON,
-        };
-        headers.insert(ACCEPT, accept);
-        headers.insert(ACCEPT_ENCODING, IDENTITY);
-        headers.insert(CONTENT_TYPE, self.arrival.form.clone().unwrap_or(JSON));
-        headers.insert(USER_AGENT, AGENT);
-        headers
-    }
-
     fn span(&self, lane: &Lane) -> Span {
         if self.visit.span.is_disabled() {
             return Span::none();
@@ -416,55 +341,6 @@ impl Attempts {
         }
     }
 
-    async fn send(&mut self, lane: &Lane, prepared: Prepared) -> Result<Reply, Box<Miss>> {
-        let Prepared { route, headers, body } = prepared;
-        self.ticket.reached(Reached::Sent);
-        let due = self.due(self.visit.worker.timeouts.provider_first_byte.get());
-        let sent = {
-            let upstream = &self.visit.worker.upstream;
-            // Pinned here, so that only a reference is moved into the limit.
-            let sending = pin!(upstream.send(&lane.target, &Method::POST, &route, &headers, body));
-            self.alarm.limit(due, sending).await
-        };
-        self.visit.worker.keep_headers(headers);
-        match sent {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(self.lost(lane, error)),
-            Err(TimeUp) => Err(self.miss(lane, Trouble::Slow, None)),
-        }
-    }
-
-    /// The request as this endpoint gets it. One that cannot be asked so is passed over.
-    fn outbound(&mut self, lane: &Lane, secret: Option<&Arc<Secret>>) -> Result<Segments, Box<Miss>> {
-        self.carry = self.carry_of(lane, secret);
-        let edits = RequestEdits {
-            upstream_model: &lane.route.endpoint.upstream_model,
-            token_limit: self.ticket.output().limit,
-            quirks: lane.quirks,
-            max_output: lane.max_output(),
-            input_modalities: &lane.model.input_modalities,
-            require_parameters: self.plan.requires_parameters,
-            surface: self.visit.surface,
-            carry: &self.carry,
-        };
-        match lane.bridge.request(&self.arrival.body, &self.arrival.scan, &edits) {
-            Ok(outbound) => {
-                self.visit.loses(outbound.losses);
-                self.names = outbound.names;
-                Ok(outbound.body)
-            }
-            Err(fault) => Err(Box::new(Miss { refusal: Some(fault.into()), ..*miss(lane, Trouble::Unsupported) })),
-        }
-    }
-
-    /// What binds an endpoint's sealed state to whoever asks; nothing is carried between equal dialects.
-    fn carry_of(&self, lane: &Lane, secret: Option<&Arc<Secret>>) -> Carry {
-        let (false, Some(purse)) = (lane.bridge.is_same(), self.visit.purse()) else { return Carry::default() };
-        let provider = &lane.route.provider;
-        let secret = secret.map_or(&[][..], |secret| secret.expose());
-        Carry::new(secret, &purse.org.id.to_string(), provider.id.as_str(), &lane.route.endpoint.upstream_model)
-    }
-
     /// The sooner of `patience` from now and the request's own deadline.
     fn due(&self, patience: Duration) -> Tick {
         self.visit.worker.alarms.at(patience).or_sooner(self.visit.deadline())
@@ -488,174 +364,6 @@ impl Attempts {
             _ => Trouble::Unreachable,
         };
         self.miss(lane, trouble, None)
-    }
-
-    async fn refusal_of(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
-        // An error status is not billed.
-        self.ticket.reached(Reached::Nothing);
-        let status = reply.status.as_u16();
-        let retry_after = self.asked_to_wait(&reply.fields);
-        let error = self.error_in(lane, reply).await;
-        Box::new(Miss { error, retry_after, ..*miss(lane, Trouble::Status(status)) })
-    }
-
-    /// Leaves an account alone of which little is left.
-    fn heed(&self, lane: &Lane, reply: &Reply) {
-        let (worker, gate) = (&self.visit.worker, &self.visit.worker.gate);
-        if let Some(pause) = fair::pause(|name| reply.fields.get(name), worker.wall(gate.clock.monotonic())) {
-            lane.turnstile.pause(pause, gate.now_ms());
-        }
-    }
-
-    fn asked_to_wait(&self, fields: &Fields) -> Option<Duration> {
-        let worker = &self.visit.worker;
-        retry_after(fields, || worker.wall(worker.gate.clock.monotonic()))
-    }
-
-    /// What an error body says, as far as it comes in time.
-    async fn error_in(&self, lane: &Lane, reply: Reply) -> UpstreamError {
-        let due = self.due(ERROR_PATIENCE);
-        let body = self.alarm.limit(due, pin!(read(reply.body, ERROR_MOST))).await;
-        let name = reply.fields.get(codec::NAME_HEADER).and_then(|name| std::str::from_utf8(name).ok());
-        lane.dialect.decode_named_error(name, &body.unwrap_or_default())
-    }
-
-    /// A stream was asked for and something else came: mostly an error with HTTP 200.
-    async fn no_stream(&mut self, lane: &Lane, reply: Reply) -> Box<Miss> {
-        let retry_after = self.asked_to_wait(&reply.fields);
-        let error = self.error_in(lane, reply).await;
-        self.reported(lane, error, retry_after)
-    }
-
-    async fn collect(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Whole>, Box<Miss>> {
-        let limit = self.visit.worker.gate.settings.limits.answer.as_usize();
-        let Reply { fields, mut body, .. } = reply;
-        let mut pieces = Pieces::default();
-        loop {
-            let due = self.due(self.visit.worker.timeouts.provider_stall.get());
-            match self.alarm.limit(due, body.data()).await {
-                Ok(Some(Ok(data))) if pieces.len() + data.len() <= limit => pieces.add(data),
-                Ok(None) => break,
-                Ok(Some(Ok(_))) => return Err(self.miss(lane, Trouble::BadReply, None)),
-                Ok(Some(Err(error))) => return Err(self.lost(lane, error)),
-                Err(TimeUp) => return Err(self.miss(lane, Trouble::Slow, None)),
-            }
-        }
-        let edits = self.edits(lane);
-        let whole = lane.bridge.whole(pieces.join(), &edits, &mut pricer(lane.prices()));
-        let Ok(whole) = whole else { return Err(self.miss(lane, Trouble::BadReply, None)) };
-        if let Some(error) = whole.tap.upstream_error().cloned() {
-            return Err(self.reported(lane, error, self.asked_to_wait(&fields)));
-        }
-        match whole.settled {
-            Settled::Fits => {}
-            Settled::Healed => self.visit.heals(),
-            Settled::Broken => return Err(self.miss(lane, Trouble::Broken, Some(&whole.tap))),
-        }
-        if lane.dialect.is_opaque() {
-            self.visit.answers_with(fields.get("content-type").unwrap_or_default());
-        }
-        match whole.tap.has_output() || whole.tap.has_finish() {
-            true => Ok(Box::new(whole)),
-            false => Err(self.miss(lane, Trouble::Empty, Some(&whole.tap))),
-        }
-    }
-
-    /// Waits for the first bytes of an answer that nobody here reads. What fails before them can still fall over.
-    async fn listen(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Begun>, Box<Miss>> {
-        let Reply { fields, mut body, .. } = reply;
-        let first = loop {
-            let due = self.due(self.visit.worker.timeouts.provider_stall.get());
-            match self.alarm.limit(due, body.data()).await {
-                Ok(Some(Ok(data))) if data.is_empty() => {}
-                Ok(Some(Ok(data))) => break data,
-                Ok(Some(Err(error))) => return Err(self.lost(lane, error)),
-                Ok(None) => return Err(self.miss(lane, Trouble::BadReply, None)),
-                Err(TimeUp) => return Err(self.miss(lane, Trouble::Slow, None)),
-            }
-        };
-        self.visit.answers_with(fields.get("content-type").unwrap_or_default());
-        let told = Opaque::begun(lane.bridge.units(&self.arrival.scan));
-        Ok(Box::new(Begun { first, body, told }))
-    }
-
-    /// A provider that reports an error has not answered, and bills nothing. What cannot be read reports nothing.
-    fn reported(&mut self, lane: &Lane, error: UpstreamError, retry_after: Option<Duration>) -> Box<Miss> {
-        let is_named = error.code.is_some() || error.status.is_some();
-        if !is_named && (error.kind.is_none() || error.message.is_empty()) {
-            return self.miss(lane, Trouble::BadReply, None);
-        }
-        self.ticket.reached(Reached::Nothing);
-        let trouble = Trouble::Reported(error.status);
-        Box::new(Miss { trouble, error, retry_after, ..*miss(lane, Trouble::BadReply) })
-    }
-
-    /// Reads until the first output, keeping what comes before it.
-    async fn prime(&mut self, lane: &Lane, reply: Reply) -> Result<Box<Flow>, Box<Miss>> {
-        let Reply { fields, mut body, .. } = reply;
-        let mut pass = lane.bridge.stream(&self.edits(lane));
-        let mut held = VecDeque::new();
-        let (mut room, mut error) = (self.visit.worker.gate.settings.limits.answer.as_usize(), None);
-        while pass.is_open() {
-            let due = self.due(self.visit.worker.timeouts.provider_stall.get());
-            match self.alarm.limit(due, body.data()).await {
-                Ok(Some(Ok(data))) => {
-                    room = room.saturating_sub(data.len());
-                    let out = pass.push(data, &mut pricer(lane.prices()));
-                    held.extend((!out.is_empty()).then_some(out));
-                    if pass.is_open() && pass.tap().has_output() {
-                        return Ok(Box::new(Flow { body, pass, held, ended: None }));
-                    }
-                    if room == 0 {
-                        return Err(self.miss(lane, Trouble::BadReply, Some(pass.tap())));
-                    }
-                }
-                Ok(None) => break,
-                Ok(Some(Err(failed))) => {
-                    error = Some(failed);
-                    break;
-                }
-                Err(TimeUp) => return Err(self.miss(lane, Trouble::Slow, Some(pass.tap()))),
-            }
-        }
-        let (rest, end) = pass.end(&mut pricer(lane.prices()));
-        held.extend((!rest.is_empty()).then_some(rest));
-        match (end, error) {
-            (StreamEnd::Finished, _) => Ok(Box::new(Flow { body, pass, held, ended: Some(StreamEnd::Finished) })),
-            (StreamEnd::InBandError(error), _) => Err(self.reported(lane, error, self.asked_to_wait(&fields))),
-            (StreamEnd::Broken, _) => Err(self.miss(lane, Trouble::Broken, Some(pass.tap()))),
-            (StreamEnd::Empty, _) => Err(self.miss(lane, Trouble::Empty, Some(pass.tap()))),
-            (StreamEnd::Truncated, Some(error)) => Err(self.lost(lane, error)),
-            (StreamEnd::Truncated | StreamEnd::Oversized, _) => {
-                Err(self.miss(lane, Trouble::BadReply, Some(pass.tap())))
-            }
-        }
-    }
-
-    fn edits(&self, lane: &Lane) -> AnswerEdits {
-        let wants_usage = self.arrival.scan.wants_usage() || self.visit.surface == codec::Surface::ApiV1;
-        let edits = AnswerEdits {
-            public_model: self.plan.public_name(lane, &self.arrival),
-            wants_usage,
-            surface: self.visit.surface,
-            framing: self.visit.framing,
-            units: lane.bridge.units(&self.arrival.scan),
-            expected: self.arrival.expected.clone(),
-            ..AnswerEdits::default()
-        };
-        if lane.bridge.is_same() {
-            return edits;
-        }
-        AnswerEdits {
-            request_id: self.visit.id.to_string(),
-            provider: lane.route.provider.name.clone(),
-            created: u64::try_from(self.visit.started_at.seconds()).unwrap_or(0),
-            carry: self.carry.clone(),
-            likely_prompt: self.ticket.sizing().map(|sizing| sizing.likely_prompt),
-            names: self.names.clone(),
-            request: self.arrival.body.clone(),
-            ..edits
-        }
     }
 }
 
